@@ -1,0 +1,98 @@
+"""The buffers: where each number of a network lies. Offsets are computed here and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .kernels import layers as column
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+def aligned_zeros(count: int, dtype: np.dtype) -> np.ndarray:
+    """A flat array of zeros that starts on a cache line."""
+    raw = np.zeros(count * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + count * dtype.itemsize].view(dtype)
+
+
+def stride_of(width: int, dtype: np.dtype) -> int:
+    """Elements from one row to the next: whole cache lines, and no multiple of 4 KiB, whose rows share one L1 set."""
+    per_line = ALIGNMENT // dtype.itemsize
+    lines = -(-width // per_line)
+    return (lines + (lines * ALIGNMENT % 4096 == 0)) * per_line
+
+
+class Units:
+    """z, a, δ, targets and row weights of a batch, in one flat array ``data`` that ``layers`` describes.
+
+    Grows when a batch is larger than any before it.
+    """
+
+    def __init__(self, layers: np.ndarray, dtype: np.dtype) -> None:
+        self.layers = layers.copy()
+        self.dtype = dtype
+        self.capacity = 0
+        self.data = aligned_zeros(0, dtype)
+
+    def reserve(self, rows: int) -> None:
+        """Make room for ``rows`` observations."""
+        if rows <= self.capacity:
+            return
+        table, end = self.layers.copy(), 0
+
+        def place(layer: int, name: int, size: int) -> None:
+            nonlocal end
+            table[layer, name] = end
+            end += stride_of(size, self.dtype)
+
+        for m in range(len(table)):
+            block = rows * int(table[m, column.STRIDE])
+            place(m, column.A, block)
+            if m > 0:
+                place(m, column.Z, block)
+                place(m, column.DELTA, block)
+        place(len(table) - 1, column.TARGET, block)
+        place(len(table) - 1, column.ROW_WEIGHT, rows)
+        self.data = aligned_zeros(end, self.dtype)
+        self.layers[...] = table
+        self.capacity = rows
+
+    def view(self, layer: int, name: int, rows: int) -> np.ndarray:
+        """Rows of z, a or δ of a layer, (rows, D^(layer)), without the padding."""
+        return _matrix(self.data, self.layers[layer], int(self.layers[layer, name]), rows)
+
+
+class Parameters:
+    """θ = W^(1), b^(1), W^(2), b^(2), … in one flat padded array ``data``; ``gradients`` is laid out alike."""
+
+    def __init__(self, sizes: tuple[int, ...], activations: list[int], dtype: np.dtype) -> None:
+        self.layers = np.zeros((len(sizes), column.COLUMNS), np.int64)
+        end = 0
+        for m, width in enumerate(sizes):
+            row = self.layers[m]
+            row[column.WIDTH], row[column.STRIDE] = width, stride_of(width, dtype)
+            if m > 0:
+                row[column.ACTIVATION] = activations[m - 1]
+                row[column.WEIGHTS] = end
+                row[column.BIASES] = end + sizes[m - 1] * row[column.STRIDE]
+                end = int(row[column.BIASES] + row[column.STRIDE])
+        self.data = aligned_zeros(end, dtype)
+        self.gradients = aligned_zeros(end, dtype)
+
+    def weights(self, data: np.ndarray) -> list[np.ndarray]:
+        """Views (D^(m-1), D^(m)), m = 1..L, of ``data`` laid out as the parameters are."""
+        widths = self.layers[:, column.WIDTH]
+        return [
+            _matrix(data, row, int(row[column.WEIGHTS]), int(fan_in))
+            for row, fan_in in zip(self.layers[1:], widths, strict=False)
+        ]
+
+    def biases(self, data: np.ndarray) -> list[np.ndarray]:
+        """Views (D^(m),), m = 1..L, of ``data`` laid out as the parameters are."""
+        return [_matrix(data, row, int(row[column.BIASES]), 1)[0] for row in self.layers[1:]]
+
+
+def _matrix(data: np.ndarray, row: np.ndarray, start: int, rows: int) -> np.ndarray:
+    stride = int(row[column.STRIDE])
+    return data[start : start + rows * stride].reshape(rows, stride)[:, : int(row[column.WIDTH])]

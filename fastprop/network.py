@@ -1,0 +1,934 @@
+"""The network: shapes, storage and the user's calls. The numbers are worked on in ``fastprop.kernels.training``."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from . import checks, initializers, optimizers
+from .activations import Activation, activation
+from .buffers import Parameters, Units, aligned_zeros
+from .errors import DivergenceError
+from .history import History
+from .kernels import layers as column
+from .kernels import losses as loss_codes
+from .kernels import training
+from .kernels.random import random_bits
+from .losses import DEFAULTS, Loss, loss as loss_of
+from .optimizers import Optimizer
+
+DTYPES = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+
+#: Seconds of work after which a running ``fit`` comes back to Python, for Ctrl-C and the progress bar.
+PATIENCE = 0.05
+#: Rows that ``predict`` and ``evaluate`` take at a time, and the bytes of scratch that may lower their number to 64.
+INFERENCE_ROWS, INFERENCE_BYTES = 256, 1 << 20
+
+
+class Network:
+    """A multilayer perceptron: a^(m) = σ^(m)(a^(m-1) W^(m) + b^(m)), m = 1..L, trained by backpropagation.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        D^(0)..D^(L): inputs, hidden widths, outputs; at least two integers ≥ 1.
+    hidden : str, Activation, or a list of L−1 of them
+        Activation of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu, elu, softplus, silu, gelu.
+    output : str or Activation
+        Activation of the output layer; softmax too, which needs D^(L) ≥ 2.
+    loss : str or Loss, optional
+        By default squared_error, binary_cross_entropy for a sigmoid output, cross_entropy for softmax. Also mse, mae,
+        huber, poisson.
+    dtype : {"float32", "float64"}
+        Type of all numbers of the network.
+    init : str, optional
+        he_uniform, he_normal, glorot_uniform, glorot_normal or zeros. By default he_uniform for layers of the relu
+        family, silu, gelu, softplus and elu, and glorot_uniform for the others. Biases begin at 0.
+    seed : int, optional
+        Seed ≥ 0 of the generator of first weights and shuffles. Without it, one is drawn and kept in ``seed``.
+    threads : int or "auto"
+        At most so many threads.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+    dtype : numpy.dtype
+    num_parameters : int
+        Weights and biases, padding not counted.
+    weights, biases, pre_activations, activations, deltas, weight_gradients, bias_gradients : list of ndarray
+        Views of the buffers, layers 1..L at index 0..L−1; ``activations`` has a^(0) first. Writable between calls.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range.
+
+    Notes
+    -----
+    The equations are those of the lectures named in the README. A network may be used from one thread at a time; a
+    second one gets a `RuntimeError`.
+
+    Examples
+    --------
+    >>> net = fastprop.Network([2, 8, 1], hidden="tanh", output="sigmoid", seed=1)
+    >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
+    >>> y = np.array([0, 1, 1, 0])
+    >>> history = net.fit(X, y, optimizer=fastprop.Adam(0.05), epochs=500)
+    >>> (net.predict(X)[:, 0] > 0.5).astype(int).tolist()
+    [0, 1, 1, 0]
+    """
+
+    def __init__(
+        self,
+        sizes: Iterable[int],
+        hidden: str | Activation | Sequence[str | Activation] = "relu",
+        output: str | Activation = "identity",
+        *,
+        loss: str | Loss | None = None,
+        dtype: Any = "float32",
+        init: str | None = None,
+        seed: int | None = None,
+        threads: int | str = 1,
+    ) -> None:
+        self._sizes = _sizes(sizes)
+        functions = _hidden(hidden, len(self._sizes) - 2)
+        functions.append(activation("output", output))
+        if functions[-1].name == "softmax" and self._sizes[-1] < 2:
+            raise ValueError(f"output='softmax' must have at least 2 outputs, got sizes={list(self._sizes)}")
+        self._functions = tuple(functions)
+        default = DEFAULTS.get(functions[-1].name, "squared_error")
+        self._loss = loss_of("loss", default if loss is None else loss)
+        self._dtype = _dtype(dtype)
+        if init is not None:
+            checks.one_of("init", init, initializers.INITIALIZERS, "None")
+        self._seed = secrets.randbits(63) if seed is None else checks.whole("seed", seed, 0)
+        if self._seed >= 2**64:
+            raise ValueError(f"seed must be below 2**64, got {seed!r}")
+        if threads != "auto":
+            threads = checks.whole("threads", threads, 1)
+        self._threads = threads
+
+        # The generator: stream _key, position _counter. Hashed, so that neighbouring seeds have nothing in common.
+        self._key = int(random_bits.py_func(np.array([self._seed], np.uint64), np.uint64(1))[0])
+        self._counter = 0
+        self._store = Parameters(self._sizes, [f._code for f in functions], self._dtype)
+        self._units = Units(self._store.layers, self._dtype)
+        self._inference = Units(self._store.layers, self._dtype)
+        self._slopes = np.array([0.0] + [f._parameter for f in functions])
+        self._weights = self._store.weights(self._store.data)
+        self._biases = self._store.biases(self._store.data)
+        for function, weight in zip(functions, self._weights, strict=True):
+            name = init or f"{function._family}_uniform"
+            self._counter = initializers.fill(weight, name, self._key, self._counter)
+
+        self._snapshot = aligned_zeros(0, self._dtype)
+        self._progress = np.zeros(training.PROGRESS, np.int64)
+        self._step_loss = np.zeros(1)
+        self._no_order = np.empty(0, np.int64)
+        self._no_labels = _frozen(np.empty(0, np.int64))
+        self._no_targets = _frozen(np.empty((0, self._sizes[-1]), self._dtype))
+        self._no_outputs = np.empty((0, self._sizes[-1]), self._dtype)
+        self._no_weights = _frozen(np.empty(0, self._dtype))
+        low, high = self._loss._domain
+        largest = float(np.finfo(self._dtype).max)
+        self._domain = (max(low, -largest), min(high, largest))
+        tiny = float(np.finfo(self._dtype).tiny)
+        self._loss_numbers = (self._loss._code, self._loss._parameter, tiny)
+        self._rows = 0  # observations of the last forward; 0 before it, and after training has used the buffers
+        self._has_gradients = False
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        hidden = [f.name for f in self._functions[:-1]]
+        return (
+            f"Network({list(self._sizes)}, hidden={hidden}, output={self._functions[-1].name!r}, "
+            f"loss={self._loss.name!r}, dtype={self._dtype.name!r}, seed={self._seed})"
+        )
+
+    # What a network is.
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """D^(0)..D^(L)."""
+        return self._sizes
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of all numbers of the network."""
+        return self._dtype
+
+    @property
+    def seed(self) -> int:
+        """The seed that gives this network again."""
+        return self._seed
+
+    @property
+    def threads(self) -> int | str:
+        """At most so many threads."""
+        return self._threads
+
+    @property
+    def loss(self) -> Loss:
+        """The loss C."""
+        return self._loss
+
+    @property
+    def hidden_activations(self) -> tuple[Activation, ...]:
+        """σ^(1)..σ^(L−1)."""
+        return self._functions[:-1]
+
+    @property
+    def output_activation(self) -> Activation:
+        """σ^(L)."""
+        return self._functions[-1]
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights and biases, padding not counted."""
+        return sum(w.size + b.size for w, b in zip(self._weights, self._biases, strict=True))
+
+    # The buffers, as views.
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """W^(1)..W^(L): views (D^(m-1), D^(m))."""
+        return list(self._weights)
+
+    @property
+    def biases(self) -> list[np.ndarray]:
+        """b^(1)..b^(L): views (D^(m),)."""
+        return list(self._biases)
+
+    @property
+    def weight_gradients(self) -> list[np.ndarray]:
+        """∂C/∂W^(1)..∂C/∂W^(L): views (D^(m-1), D^(m)). Exact after ``backward``."""
+        return self._store.weights(self._store.gradients)
+
+    @property
+    def bias_gradients(self) -> list[np.ndarray]:
+        """∂C/∂b^(1)..∂C/∂b^(L): views (D^(m),). Exact after ``backward``."""
+        return self._store.biases(self._store.gradients)
+
+    @property
+    def pre_activations(self) -> list[np.ndarray]:
+        """z^(1)..z^(L): views (n, D^(m)). Exact after ``forward``."""
+        return self._unit_views(column.Z, 1)
+
+    @property
+    def activations(self) -> list[np.ndarray]:
+        """a^(0) = x, a^(1)..a^(L): views (n, D^(m)). Exact after ``forward``."""
+        return self._unit_views(column.A, 0)
+
+    @property
+    def deltas(self) -> list[np.ndarray]:
+        """δ^(1)..δ^(L): views (n, D^(m)). Exact after ``backward``."""
+        return self._unit_views(column.DELTA, 1)
+
+    def _unit_views(self, name: int, first: int) -> list[np.ndarray]:
+        return [self._units.view(m, name, self._rows) for m in range(first, len(self._sizes))]
+
+    # Parameters as one vector.
+
+    def get_parameters(self) -> np.ndarray:
+        """A copy of all parameters as one vector: W^(1) in C order, b^(1), W^(2), b^(2), …
+
+        Returns
+        -------
+        ndarray, shape (num_parameters,)
+
+        Examples
+        --------
+        >>> fastprop.Network([1, 1], init="zeros").get_parameters()
+        array([0., 0.], dtype=float32)
+        """
+        return _flat(self._weights, self._biases)
+
+    def set_parameters(self, v: Any) -> None:
+        """Overwrite all parameters by a vector in the order of `get_parameters`.
+
+        Parameters
+        ----------
+        v : array_like, shape (num_parameters,)
+            Finite real numbers.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the shape is another or a number is not finite; nothing is changed then.
+        RuntimeError
+            If another thread is using the network.
+
+        Examples
+        --------
+        >>> net = fastprop.Network([1, 1])
+        >>> net.set_parameters([2.0, -1.0])
+        >>> net.predict([[3.0]])
+        array([[5.]], dtype=float32)
+        """
+        vector = checks.real_array("v", v, self._dtype)
+        if vector.shape != (self.num_parameters,):
+            raise ValueError(f"v must have shape ({self.num_parameters},), got {vector.shape}")
+        bad = ~np.isfinite(vector)
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise ValueError(f"v must be finite, got {vector[at]} at index {at}")
+        with self._alone():
+            start = 0
+            for w, b in zip(self._weights, self._biases, strict=True):
+                for array in (w, b):
+                    array[...] = vector[start : start + array.size].reshape(array.shape)
+                    start += array.size
+
+    def get_gradient(self) -> np.ndarray:
+        """A copy of the gradient of the last ``backward``, in the order of `get_parameters`.
+
+        Returns
+        -------
+        ndarray, shape (num_parameters,)
+
+        Raises
+        ------
+        RuntimeError
+            If there is none: ``backward`` comes first.
+
+        Examples
+        --------
+        >>> net = fastprop.Network([1, 1], init="zeros")
+        >>> output = net.forward([[2.0]])
+        >>> net.backward([[1.0]])
+        0.5
+        >>> net.get_gradient()
+        array([-2., -1.], dtype=float32)
+        """
+        if not self._has_gradients:
+            raise RuntimeError("get_gradient must come after backward; there is no gradient yet")
+        return _flat(self.weight_gradients, self.bias_gradients)
+
+    # The two passes, one at a time.
+
+    def forward(self, X: Any) -> np.ndarray:
+        """Forward pass, storing z^(m) and a^(m) of every layer.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, D^(0))
+            A batch larger than any before it reallocates the buffers.
+
+        Returns
+        -------
+        ndarray, shape (n, D^(L))
+            The outputs a^(L): a view of the buffer, which the next ``forward`` overwrites.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X has another shape, or is not finite.
+        RuntimeError
+            If another thread is using the network.
+
+        Examples
+        --------
+        >>> net = fastprop.Network([3, 2], seed=0)
+        >>> net.forward(np.ones((5, 3))).shape
+        (5, 2)
+        """
+        inputs = checks.matrix("X", X, self._sizes[0], self._dtype)
+        with self._alone():
+            self._rows, self._has_gradients = 0, False
+            self._units.reserve(len(inputs))
+            units = self._units
+            if not training.forward(
+                units.layers, self._slopes, self._store.data, units.data, _frozen(inputs), self._no_order
+            ):
+                raise _not_finite("X", inputs)
+            self._rows = len(inputs)
+            return units.view(len(self._sizes) - 1, column.A, self._rows)
+
+    def backward(self, y: Any, sample_weight: Any = None) -> float:
+        """Backward pass of the last ``forward``: fill ``deltas`` and the gradients.
+
+        Parameters
+        ----------
+        y : array_like, shape (n, D^(L)), or (n,) when D^(L) = 1
+            Targets. For cross_entropy 1-D integers are labels, and rows are distributions.
+        sample_weight : array_like, shape (n,), optional
+            Weights w ≥ 0; the loss is Σ w·loss / Σ w.
+
+        Returns
+        -------
+        float
+            The loss C.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If y or sample_weight has another shape, or values outside the loss's domain.
+        RuntimeError
+            Before a ``forward``, or if another thread is using the network.
+
+        Examples
+        --------
+        >>> net = fastprop.Network([1, 1], init="zeros", dtype="float64")
+        >>> output = net.forward([[2.0]])
+        >>> net.backward([[1.0]])
+        0.5
+        >>> net.deltas
+        [array([[-1.]])]
+        """
+        self._after_forward("backward")
+        targets, labels = self._targets("y", y, self._rows)
+        weights = self._weights_of(sample_weight, self._rows)
+        with self._alone():
+            self._has_gradients = False
+            cost = training.backward(
+                self._units.layers, self._slopes, self._store.data, self._store.gradients, self._units.data,
+                self._rows, targets, labels, *self._domain, weights, self._no_order, *self._loss_numbers,
+            )  # fmt: skip
+            if math.isnan(cost):
+                self._blame_targets("y", targets, labels)
+            self._has_gradients = True
+            return cost
+
+    def backward_from(self, dC_da: Any) -> None:
+        """Backward pass of the last ``forward`` from the user's own ∂C/∂a^(L), every mean already taken.
+
+        Parameters
+        ----------
+        dC_da : array_like, shape (n, D^(L)), or (n,) when D^(L) = 1
+
+        Raises
+        ------
+        TypeError, ValueError
+            If dC_da has another shape, or is not finite.
+        RuntimeError
+            Before a ``forward``, or if another thread is using the network.
+
+        Examples
+        --------
+        >>> net = fastprop.Network([1, 1], init="zeros", dtype="float64")
+        >>> output = net.forward([[2.0]])
+        >>> net.backward_from([[3.0]])
+        >>> net.weight_gradients
+        [array([[6.]])]
+        """
+        self._after_forward("backward_from")
+        slope = checks.targets("dC_da", dC_da, self._rows, self._sizes[-1], self._dtype)
+        if not np.isfinite(slope).all():
+            raise _not_finite("dC_da", slope)
+        with self._alone():
+            self._units.view(len(self._sizes) - 1, column.DELTA, self._rows)[...] = slope
+            training.backward_from_delta(
+                self._units.layers, self._slopes, self._store.data, self._store.gradients, self._units.data,
+                self._rows,
+            )  # fmt: skip
+            self._has_gradients = True
+
+    def step(self, optimizer: str | Optimizer) -> None:
+        """One update θ ← θ − α∇C of the parameters, from the stored gradients.
+
+        Parameters
+        ----------
+        optimizer : Optimizer or str
+            A name means a fresh optimizer with its defaults.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no such optimizer, or it belongs to another network.
+        RuntimeError
+            Before a ``backward``, or if another thread is using the network.
+        DivergenceError
+            If a gradient or an updated parameter is NaN or infinite; nothing is changed then.
+
+        Examples
+        --------
+        >>> net = fastprop.Network([1, 1], init="zeros", dtype="float64")
+        >>> output = net.forward([[2.0]])
+        >>> C = net.backward([[1.0]])
+        >>> net.step(fastprop.SGD(0.5))
+        >>> net.weights, net.biases
+        ([array([[1.]])], [array([0.5])])
+        """
+        rule = self._optimizer(optimizer)
+        if not self._has_gradients:
+            raise RuntimeError("step must come after backward; there are no gradients yet")
+        with self._alone():
+            fresh = self._prepare(rule)
+            if training.step(
+                self._store.layers, rule._code, rule._hyper, rule._steps + 1, self._store.data,
+                self._store.gradients, rule._moments, self._snapshot,
+            ):  # fmt: skip
+                rule._steps += 1
+            else:
+                layer = self._layer_at_fault()
+                self._restore(rule, fresh)
+                raise DivergenceError(
+                    f"the update would make a parameter of layer {layer} NaN or infinite; nothing was changed",
+                    epoch=0, step=0, layer=layer, history=History(),
+                )  # fmt: skip
+
+    # Training.
+
+    def train_step(self, X: Any, y: Any, optimizer: Optimizer, sample_weight: Any = None) -> float:
+        """Forward pass, backward pass and update in one compiled call, with all rows of X as the batch.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, D^(0))
+        y : array_like, shape (n, D^(L)), or (n,) when D^(L) = 1
+            Targets as in `backward`.
+        optimizer : Optimizer
+            Its state goes on from step to step.
+        sample_weight : array_like, shape (n,), optional
+            Weights w ≥ 0; the loss is Σ w·loss / Σ w.
+
+        Returns
+        -------
+        float
+            The loss before the update.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of its range; nothing is changed then.
+        DivergenceError
+            If the loss or a parameter becomes NaN or infinite; nothing is changed then.
+        RuntimeError
+            If another thread is using the network.
+
+        Examples
+        --------
+        >>> net = fastprop.Network([1, 1], init="zeros")
+        >>> sgd = fastprop.SGD(0.1)
+        >>> [round(net.train_step([[2.0]], [[1.0]], sgd), 6) for _ in range(3)]
+        [0.5, 0.125, 0.03125]
+        """
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"optimizer must be an Optimizer, whose state goes on from step to step, got {optimizer!r}"
+            )
+        optimizer._check(self)
+        inputs, targets, labels = self._data("X", X, "y", y)
+        weights = self._weights_of(sample_weight, len(inputs))
+        with self._alone():
+            fresh = self._begin(optimizer, len(inputs))
+            cost = self._train(
+                optimizer, inputs, targets, labels, weights, self._no_order, len(inputs), self._step_loss, 1, 1
+            )
+            if self._progress[training.STATUS] == training.GOOD:
+                self._end(optimizer)
+                return cost
+            raise self._failure(optimizer, fresh, cost, inputs, targets, labels, len(inputs), 0, History())
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        optimizer: str | Optimizer = "adam",
+        epochs: int = 1,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        validation_data: tuple | None = None,
+        progress: bool = False,
+    ) -> History:
+        """Train for some epochs over mini-batches, in compiled calls that last about 50 ms each.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, D^(0))
+            In the network's dtype and C order it is never copied; it may be read-only or memory-mapped.
+        y : array_like, shape (n, D^(L)), or (n,) when D^(L) = 1
+            Targets as in `backward`.
+        optimizer : Optimizer or str
+            The same object again continues exactly; a name ("adam", "sgd") means a fresh one with its defaults.
+        epochs : int
+            At least 0.
+        batch_size : int, optional
+            From 1 to n; min(32, n) by default. A smaller last batch is trained too.
+        shuffle : bool
+            Take the rows in a new random order each epoch.
+        sample_weight : array_like, shape (n,), optional
+            Weights w ≥ 0; a batch's loss is Σ w·loss / Σ w.
+        validation_data : tuple (X, y) or (X, y, sample_weight), optional
+            Evaluated after each epoch.
+        progress : bool
+            Show a progress bar (needs tqdm, in the extra ``cli``).
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of its range; network, optimizer and generator are as before the call.
+        DivergenceError
+            If a loss or a parameter becomes NaN or infinite; the network is as after its last good epoch.
+        RuntimeError
+            If another thread is using the network.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.standard_normal((200, 3), dtype=np.float32)
+        >>> y = X @ [1.0, -2.0, 0.5]
+        >>> net = fastprop.Network([3, 1], seed=0)
+        >>> history = net.fit(X, y, optimizer=fastprop.SGD(0.1), epochs=20)
+        >>> net.weights[0].round(3).ravel().tolist()
+        [1.0, -2.0, 0.5]
+        """
+        rule = self._optimizer(optimizer)
+        epochs = checks.whole("epochs", epochs, 0)
+        shuffle = checks.flag("shuffle", shuffle)
+        inputs, targets, labels = self._data("X", X, "y", y)
+        n = len(inputs)
+        batch = min(32, n) if batch_size is None else checks.whole("batch_size", batch_size, 1)
+        if batch > n:
+            raise ValueError(f"batch_size must be at most the number of rows, {n}, got {batch_size!r}")
+        weights = self._weights_of(sample_weight, n)
+        validation = None if validation_data is None else self._validation(validation_data)
+        bar = _bar(epochs) if checks.flag("progress", progress) else None
+        history = History()
+        if epochs == 0:
+            return history
+
+        with self._alone():
+            counter = self._counter
+            fresh = self._begin(rule, batch)
+            order = np.empty(n, np.int64) if shuffle else self._no_order
+            losses = np.zeros(epochs)
+            state = self._progress
+            steps = self._steps_to_begin_with(batch)
+            one_by_one = validation is not None
+            began = epoch_began = time.perf_counter()
+            try:
+                while len(history) < epochs:
+                    done = len(history)
+                    before = int(state[training.POSITION])
+                    cost = self._train(
+                        rule, inputs, targets, labels, weights, order, batch, losses,
+                        done + 1 if one_by_one else epochs, steps,
+                    )  # fmt: skip
+                    now = time.perf_counter()
+                    ended = int(state[training.EPOCH])
+                    if ended > done:
+                        history.loss.extend(losses[done:ended].tolist())
+                        history.seconds.extend([(now - epoch_began) / (ended - done)] * (ended - done))
+                        epoch_began = now
+                    if state[training.STATUS] != training.GOOD:
+                        self._counter = counter + ended * len(order)
+                        raise self._failure(rule, fresh, cost, inputs, targets, labels, batch, ended, history)
+                    if validation is not None and ended > done:
+                        history.validation_loss.append(self._infer(*validation))
+                    if bar is not None:
+                        bar.n = round(ended + int(state[training.POSITION]) / n, 2)
+                        bar.set_postfix(loss=f"{history.loss[-1]:.4g}" if history.loss else "…")
+                    rows = (ended - done) * n + int(state[training.POSITION]) - before
+                    steps = max(1, int(rows / batch * PATIENCE / max(now - began, 1e-6)))
+                    began = time.perf_counter()
+            except BaseException:
+                if state[training.STATUS] == training.GOOD:  # Ctrl-C: between two steps
+                    self._end(rule)
+                raise
+            finally:
+                if bar is not None:
+                    bar.close()
+            self._end(rule)
+        return history
+
+    # Using what was learned.
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The outputs for the rows of X, leaving the training buffers alone.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, D^(0))
+
+        Returns
+        -------
+        ndarray, shape (n, D^(L))
+            A new array. A row's outputs have the same bits at any position and in any number of rows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X has another shape, or is not finite.
+        RuntimeError
+            If another thread is using the network.
+
+        Examples
+        --------
+        >>> fastprop.Network([2, 3], init="zeros").predict([[1.0, 2.0]])
+        array([[0., 0., 0.]], dtype=float32)
+        """
+        inputs = checks.matrix("X", X, self._sizes[0], self._dtype)
+        outputs = np.empty((len(inputs), self._sizes[-1]), self._dtype)
+        with self._alone():
+            self._infer(_frozen(inputs), self._no_targets, self._no_labels, self._no_weights, outputs)
+        return outputs
+
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The loss on X, y, leaving the training buffers alone.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, D^(0))
+        y : array_like, shape (n, D^(L)), or (n,) when D^(L) = 1
+            Targets as in `backward`.
+        sample_weight : array_like, shape (n,), optional
+            Weights w ≥ 0; the loss is Σ w·loss / Σ w.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of its range.
+        RuntimeError
+            If another thread is using the network.
+
+        Examples
+        --------
+        >>> fastprop.Network([2, 1], init="zeros").evaluate([[1.0, 2.0]], [3.0])
+        4.5
+        """
+        inputs, targets, labels = self._data("X", X, "y", y)
+        weights = self._weights_of(sample_weight, len(inputs))
+        with self._alone():
+            return self._infer(inputs, targets, labels, weights)
+
+    # How it is done.
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("this network is in use by another thread; use one network from one thread at a time")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _optimizer(self, value: str | Optimizer) -> Optimizer:
+        rule = optimizers.optimizer("optimizer", value)
+        rule._check(self)
+        return rule
+
+    def _data(self, name_X: str, X: Any, name_y: str, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        inputs = checks.matrix(name_X, X, self._sizes[0], self._dtype)
+        return (_frozen(inputs), *self._targets(name_y, y, len(inputs)))
+
+    def _targets(self, name: str, y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Targets and labels, one of them empty."""
+        if self._loss._code == loss_codes.CROSS_ENTROPY:
+            array = np.asarray(y)
+            if array.ndim == 1:
+                return self._no_targets, _frozen(checks.labels(name, array, rows))
+            targets = checks.targets(name, array, rows, self._sizes[-1], self._dtype)
+            sums = targets.sum(axis=1, dtype=np.float64)
+            wrong = np.abs(sums - 1) > 1e-3
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                raise ValueError(f"{name} must have rows that sum to 1 for cross_entropy, got {sums[row]} at row {row}")
+            return _frozen(targets), self._no_labels
+        return _frozen(checks.targets(name, y, rows, self._sizes[-1], self._dtype)), self._no_labels
+
+    def _weights_of(self, sample_weight: Any, rows: int) -> np.ndarray:
+        if sample_weight is None:
+            return self._no_weights
+        return _frozen(checks.weights("sample_weight", sample_weight, rows, self._dtype))
+
+    def _validation(self, data: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+            raise TypeError(f"validation_data must be a tuple (X, y) or (X, y, sample_weight), got {type(data).__name__}")
+        inputs, targets, labels = self._data("validation_data[0]", data[0], "validation_data[1]", data[1])
+        if not np.isfinite(inputs).all():
+            raise _not_finite("validation_data[0]", inputs)
+        if self._bad_targets(targets, labels).any():
+            self._blame_targets("validation_data[1]", targets, labels)
+        weights = self._weights_of(data[2] if len(data) == 3 else None, len(inputs))
+        return inputs, targets, labels, weights
+
+    def _after_forward(self, name: str) -> None:
+        if self._rows == 0:
+            raise RuntimeError(f"{name} must come after forward; there is no forward pass to go back over")
+
+    def _prepare(self, rule: Optimizer) -> bool:
+        """Give the optimizer its moments and both their snapshot; return whether the optimizer was a fresh one."""
+        fresh = rule._owner is None
+        rule._bind(self, self._store.data)
+        size = self._store.data.size + rule._moments.size
+        if self._snapshot.size != size:
+            self._snapshot = aligned_zeros(size, self._dtype)
+        return fresh
+
+    def _begin(self, rule: Optimizer, batch: int) -> bool:
+        """Make ready for training; return whether the optimizer was a fresh one."""
+        self._rows, self._has_gradients = 0, False
+        self._units.reserve(batch)
+        self._step_loss[0] = 0
+        self._progress[...] = (0, 0, rule._steps, rule._steps, self._counter, training.GOOD)
+        return self._prepare(rule)
+
+    def _end(self, rule: Optimizer) -> None:
+        """Take over how far the kernel came."""
+        rule._steps = int(self._progress[training.STEPS])
+        self._counter = int(self._progress[training.COUNTER])
+
+    def _train(self, rule, inputs, targets, labels, weights, order, batch, losses, epochs, steps) -> float:
+        return training.train(
+            self._units.layers, self._slopes, self._store.data, self._store.gradients, rule._moments, self._snapshot,
+            self._units.data, inputs, targets, labels, *self._domain, weights, order, batch, self._key,
+            *self._loss_numbers, rule._code, rule._hyper, self._progress, losses, epochs, steps,
+        )  # fmt: skip
+
+    def _steps_to_begin_with(self, batch: int) -> int:
+        """A guess at how many steps take ``PATIENCE``, from their multiplications."""
+        return max(1, int(PATIENCE * 2e9 / (self._store.data.size * batch + 1000)))
+
+    def _infer(self, inputs, targets, labels, weights, outputs=None) -> float:
+        bytes_of_row = 3 * int(self._store.layers[:, column.STRIDE].sum()) * self._dtype.itemsize
+        rows = max(64, min(INFERENCE_ROWS, INFERENCE_BYTES // bytes_of_row))
+        self._inference.reserve(min(rows, len(inputs)))
+        total = float(weights.sum(dtype=np.float64)) if len(weights) else float(len(inputs))
+        cost, status = training.infer(
+            self._inference.layers, self._slopes, self._store.data, self._inference.data, self._inference.capacity,
+            inputs, self._no_outputs if outputs is None else outputs, targets, labels, *self._domain, weights, total,
+            self._no_order, *self._loss_numbers,
+        )  # fmt: skip
+        if status == training.BAD_INPUT:
+            raise _not_finite("X", inputs)
+        if status == training.BAD_TARGET:
+            self._blame_targets("y", targets, labels)
+        return cost
+
+    def _failure(self, rule, fresh, cost, inputs, targets, labels, batch, epochs, history) -> Exception:
+        """Put everything back to the end of the last good epoch, and return what to raise."""
+        state, n = self._progress, len(inputs)
+        status = state[training.STATUS]
+        step = min(int(state[training.POSITION]), n - 1) // batch
+        layer = self._layer_at_fault(min(batch, n - step * batch))
+        if status == training.BAD_PARAMETERS:  # before the first step: there is nothing to put back
+            if fresh:
+                rule._release()
+            return ValueError(f"weights and biases must be finite, got NaN or infinity in layer {layer}")
+        self._restore(rule, fresh and epochs == 0)
+        rule._steps = int(state[training.GOOD_STEPS])
+        if status == training.BAD_INPUT:
+            return _not_finite("X", inputs)
+        if status == training.BAD_TARGET:
+            self._blame_targets("y", targets, labels)
+        when = f"after epoch {epochs - 1}" if epochs else "before"
+        what = f"the loss became {cost}" if not math.isfinite(cost) else "a parameter became NaN or infinite"
+        return DivergenceError(
+            f"{what} in epoch {epochs}, step {step}, layer {layer}; the network is as it was {when}. A smaller "
+            "learning rate or scaled inputs may help",
+            epoch=epochs, step=step, layer=layer, history=history,
+        )  # fmt: skip
+
+    def _restore(self, rule: Optimizer, fresh: bool) -> None:
+        n = self._store.data.size
+        self._store.data[...] = self._snapshot[:n]
+        rule._moments[...] = self._snapshot[n:]
+        if fresh:
+            rule._release()
+
+    def _layer_at_fault(self, rows: int = 0) -> int:
+        """The first layer with a parameter, or else with a z of the first ``rows`` rows, that is not finite; else L."""
+        for m, (w, b) in enumerate(zip(self._weights, self._biases, strict=True), start=1):
+            if not (np.isfinite(w).all() and np.isfinite(b).all()):
+                return m
+        for m in range(1, len(self._sizes)):
+            if rows and not np.isfinite(self._units.view(m, column.Z, rows)).all():
+                return m
+        return len(self._sizes) - 1
+
+    def _bad_targets(self, targets: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        if len(labels):
+            return (labels < 0) | (labels >= self._sizes[-1])
+        return ~((targets >= self._domain[0]) & (targets <= self._domain[1]))
+
+    def _blame_targets(self, name: str, targets: np.ndarray, labels: np.ndarray) -> None:
+        """Raise for the first target that the kernels refused."""
+        bad = self._bad_targets(targets, labels)
+        where = np.unravel_index(int(np.argmax(bad)), bad.shape)
+        if len(labels):
+            raise ValueError(
+                f"{name} must hold labels from 0 to {self._sizes[-1] - 1}, got {labels[where]} at {checks.place(where)}"
+            )
+        if not np.isfinite(targets[where]):
+            raise _not_finite(name, targets)
+        low, high = self._loss._domain
+        raise ValueError(
+            f"{name} must lie in [{low:g}, {high:g}] for {self._loss.name}, got {targets[where]} at {checks.place(where)}"
+        )
+
+
+def _sizes(sizes: Any) -> tuple[int, ...]:
+    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Iterable):
+        raise TypeError(f"sizes must be a sequence of at least two integers ≥ 1, got {sizes!r}")
+    values = tuple(sizes)
+    result = tuple(checks.whole(f"sizes[{i}]", value, 1) for i, value in enumerate(values))
+    if len(result) < 2:
+        raise ValueError(f"sizes must have at least two entries, inputs and outputs, got {list(values)!r}")
+    return result
+
+
+def _hidden(hidden: Any, count: int) -> list[Activation]:
+    if isinstance(hidden, (str, Activation)):
+        functions = [activation("hidden", hidden)] * count
+    elif isinstance(hidden, Iterable):
+        functions = [activation(f"hidden[{i}]", value) for i, value in enumerate(hidden)]
+        if len(functions) != count:
+            raise ValueError(f"hidden must name {count} activations, one for each hidden layer, got {len(functions)}")
+    else:
+        raise TypeError(f"hidden must be an activation or a list of them, got {hidden!r} ({type(hidden).__name__})")
+    for function in functions:
+        if function.name == "softmax":
+            raise ValueError("hidden must not be 'softmax', which is for the output only")
+    return functions
+
+
+def _dtype(dtype: Any) -> np.dtype:
+    for name, known in DTYPES.items():
+        if isinstance(dtype, str):
+            if dtype == name:
+                return known
+        elif isinstance(dtype, (type, np.dtype)) and np.dtype(dtype) == known:
+            return known
+    raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """A read-only view: kernels take their data as such, so that one signature serves writable arrays too."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _flat(weights: list[np.ndarray], biases: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([array.ravel() for pair in zip(weights, biases, strict=True) for array in pair])
+
+
+def _not_finite(name: str, array: np.ndarray) -> ValueError:
+    where = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
+    return ValueError(f"{name} must be finite, got {array[where]} at {checks.place(where)}")
+
+
+def _bar(epochs: int) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError("progress=True needs tqdm: pip install 'fastprop-numba[cli]'") from error
+    return tqdm(total=epochs, unit="epoch", leave=True)

@@ -1,0 +1,183 @@
+"""Optimizers: their numbers and their state. Their formulas are in the kernels."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from .checks import flag, number, one_of
+from .kernels import updates as codes
+
+
+class Optimizer:
+    """What all optimizers share: numbers for the kernels, and a state that belongs to one network.
+
+    The same object used again continues exactly where it stopped; on a second network it is refused.
+    """
+
+    _code: int
+    _hyper: np.ndarray  # float64, in the order that kernels/updates.py names
+    _moment_count: int
+
+    def __init__(self, learning_rate: float, weight_decay: float, *others: float) -> None:
+        self._hyper = np.array(
+            [
+                number("learning_rate", learning_rate, at_least=0),
+                number("weight_decay", weight_decay, at_least=0),
+                *others,
+            ]
+        )
+        self._owner: weakref.ref | None = None
+        self._moments = np.empty(0)
+        self._steps = 0
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size α; it can be set between two calls."""
+        return float(self._hyper[codes.LEARNING_RATE])
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._hyper[codes.LEARNING_RATE] = number("learning_rate", value, at_least=0)
+
+    @property
+    def weight_decay(self) -> float:
+        """λ of the L2 penalty λ/2 · ‖W‖²."""
+        return float(self._hyper[codes.WEIGHT_DECAY])
+
+    @property
+    def steps(self) -> int:
+        """Updates made so far."""
+        return self._steps
+
+    def _check(self, network: Any) -> None:
+        """Refuse a second network."""
+        if self._owner is not None and self._owner() is not network:
+            raise ValueError(
+                "optimizer must be a new one, or one that this network was trained with; got one that holds the "
+                "state of another network"
+            )
+
+    def _bind(self, network: Any, parameters: np.ndarray) -> None:
+        """Make ``network`` the owner, with zero moments laid out as its ``parameters``."""
+        if self._owner is None:
+            self._moments = np.zeros(self._moment_count * parameters.size, parameters.dtype)
+            self._owner = weakref.ref(network)
+
+    def _release(self) -> None:
+        """Belong to no network again."""
+        self._owner, self._moments, self._steps = None, np.empty(0), 0
+
+
+class SGD(Optimizer):
+    """Gradient descent: g ← ∂C/∂θ + λθ; v ← μv + g; θ ← θ − αv, or θ − α(g + μv) with Nesterov's look ahead.
+
+    As PyTorch defines it, after Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum
+    in deep learning" (ICML 2013).
+
+    Parameters
+    ----------
+    learning_rate : float
+        α, finite and at least 0.
+    momentum : float
+        μ in [0, 1).
+    nesterov : bool
+        Needs a momentum above 0.
+    weight_decay : float
+        λ ≥ 0, for weights alone, not for biases.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> fastprop.SGD(0.1, momentum=0.9)
+    SGD(learning_rate=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
+    """
+
+    _code = codes.SGD
+
+    def __init__(
+        self, learning_rate: float = 1e-3, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
+    ) -> None:
+        momentum = number("momentum", momentum, at_least=0, below=1)
+        if flag("nesterov", nesterov) and momentum == 0:
+            raise ValueError("nesterov must go with a momentum > 0, got momentum=0.0")
+        super().__init__(learning_rate, weight_decay, momentum, float(nesterov))
+        self._moment_count = 1 if momentum else 0
+
+    def __repr__(self) -> str:
+        momentum, nesterov = self._hyper[codes.MOMENTUM], bool(self._hyper[codes.NESTEROV])
+        return (
+            f"SGD(learning_rate={self.learning_rate!r}, momentum={float(momentum)!r}, nesterov={nesterov}, "
+            f"weight_decay={self.weight_decay!r})"
+        )
+
+
+class Adam(Optimizer):
+    """m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²; θ ← θ − α m̂ / (√v̂ + ε), with m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ).
+
+    D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization" (ICLR 2015), algorithm 1; weight decay is
+    added to the gradient g, as PyTorch does.
+
+    Parameters
+    ----------
+    learning_rate : float
+        α, finite and at least 0.
+    beta1, beta2 : float
+        In [0, 1).
+    epsilon : float
+        ε > 0.
+    weight_decay : float
+        λ ≥ 0, for weights alone, not for biases.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> fastprop.Adam(learning_rate=0.01).learning_rate
+    0.01
+    """
+
+    _code = codes.ADAM
+    _moment_count = 2
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            weight_decay,
+            number("beta1", beta1, at_least=0, below=1),
+            number("beta2", beta2, at_least=0, below=1),
+            number("epsilon", epsilon, above=0),
+        )
+
+    def __repr__(self) -> str:
+        beta1, beta2, epsilon = (float(h) for h in self._hyper[codes.BETA1 : codes.EPSILON + 1])
+        return (
+            f"Adam(learning_rate={self.learning_rate!r}, beta1={beta1!r}, beta2={beta2!r}, epsilon={epsilon!r}, "
+            f"weight_decay={self.weight_decay!r})"
+        )
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+
+
+def optimizer(argument: str, value: str | Optimizer) -> Optimizer:
+    """``value`` itself, or a fresh optimizer of that name with its defaults."""
+    if isinstance(value, Optimizer):
+        return value
+    return one_of(argument, value, OPTIMIZERS, "an Optimizer")()
