@@ -1,18 +1,22 @@
 """Backpropagation in compiled kernels: train multilayer perceptrons on a CPU.
 
-`Network` is the way in; `SGD` and `Adam` update it; `fastprop.reference` is the same mathematics in plain NumPy.
+`Network` is the way in; `SGD` and `Adam` update it; `fastprop.reference` is the same mathematics in plain
+NumPy.
 """
 
-from importlib.metadata import version as _version
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
 
-from .activations import ELU, Activation, LeakyReLU
-from .errors import DivergenceError
-from .history import History
-from .losses import Huber, Loss
-from .network import Network
-from .optimizers import SGD, Adam, Optimizer
+if TYPE_CHECKING:
+    from . import reference
+    from .activations import ELU, Activation, LeakyReLU
+    from .errors import DivergenceError
+    from .history import History
+    from .losses import Huber, Loss
+    from .network import Network
+    from .optimizers import SGD, Adam, Optimizer
 
-__version__ = _version("fastprop-numba")
+    __version__: str
 
 __all__ = [
     "ELU",
@@ -26,4 +30,41 @@ __all__ = [
     "Loss",
     "Network",
     "Optimizer",
+    "reference",
 ]
+
+# Names come from their modules when they are first asked for: Numba takes a third of a second to import, for
+# which neither `fastprop --help` nor the NumPy reference should wait.
+_HOMES = {
+    "ELU": "activations",
+    "SGD": "optimizers",
+    "Activation": "activations",
+    "Adam": "optimizers",
+    "DivergenceError": "errors",
+    "History": "history",
+    "Huber": "losses",
+    "LeakyReLU": "activations",
+    "Loss": "losses",
+    "Network": "network",
+    "Optimizer": "optimizers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    value: Any
+    if name in _HOMES:
+        value = getattr(_import_module(f".{_HOMES[name]}", __name__), name)
+    elif name == "reference":
+        value = _import_module(".reference", __name__)
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("fastprop-numba")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .kernels import layers as column
+from .kernels.products import SCRATCH_VECTORS
+from .kernels.simd import WIDTH
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
@@ -52,8 +54,9 @@ class Units:
             if m > 0:
                 place(m, column.Z, block)
                 place(m, column.DELTA, block)
-        place(len(table) - 1, column.TARGET, block)
+        table[-1, column.TARGET] = table[-1, column.DELTA]  # read where the error signal is written right after
         place(len(table) - 1, column.ROW_WEIGHT, rows)
+        place(0, column.SCRATCH, SCRATCH_VECTORS * WIDTH // self.dtype.itemsize)
         self.data = aligned_zeros(end, self.dtype)
         self.layers[...] = table
         self.capacity = rows
@@ -64,7 +67,10 @@ class Units:
 
 
 class Parameters:
-    """θ = W^(1), b^(1), W^(2), b^(2), … in one flat padded array ``data``; ``gradients`` is laid out alike."""
+    """θ = W^(1), b^(1), W^(2), b^(2), … in one flat padded array ``data``.
+
+    ``gradients``, laid out alike, is empty until ``reserve_gradients``: small batches are trained without it.
+    """
 
     def __init__(self, sizes: tuple[int, ...], activations: list[int], dtype: np.dtype) -> None:
         self.layers = np.zeros((len(sizes), column.COLUMNS), np.int64)
@@ -78,7 +84,13 @@ class Parameters:
                 row[column.BIASES] = end + sizes[m - 1] * row[column.STRIDE]
                 end = int(row[column.BIASES] + row[column.STRIDE])
         self.data = aligned_zeros(end, dtype)
-        self.gradients = aligned_zeros(end, dtype)
+        self.gradients = aligned_zeros(0, dtype)
+
+    def reserve_gradients(self) -> np.ndarray:
+        """Make room for the gradients."""
+        if self.gradients.size == 0:
+            self.gradients = aligned_zeros(self.data.size, self.data.dtype)
+        return self.gradients
 
     def weights(self, data: np.ndarray) -> list[np.ndarray]:
         """Views (D^(m-1), D^(m)), m = 1..L, of ``data`` laid out as the parameters are."""

@@ -72,21 +72,31 @@ def one_of(argument: str, value: Any, known: Mapping[str, T], kind: str) -> T:
     return known[value]
 
 
+def any_array(argument: str, value: Any) -> np.ndarray:
+    """``value`` as an array of whatever it holds, none of it masked."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{argument} must have no masked entries, got a masked array")
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{argument} must be an array of real numbers, got sequences that make none: {error}") from None
+
+
 def real_array(argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
     """``value`` as a C-ordered array of ``dtype``: itself where it is one, else cast once."""
-    array = np.asarray(value)
+    if type(value) is np.ndarray and value.dtype == dtype and value.flags.c_contiguous and value.flags.aligned:
+        return value  # at once, for online learning
+    array = any_array(argument, value)
     if array.dtype.kind not in "biuf":
         what = "text" if array.dtype.kind in "US" else f"dtype {array.dtype}"
         raise TypeError(f"{argument} must be an array of real numbers, got {what}")
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"{argument} must have no masked entries, got a masked array")
     with np.errstate(over="ignore"):
-        result = np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+        result = np.require(array, dtype, ["C", "A"])
     if array.dtype.kind == "f" and array.dtype.itemsize > dtype.itemsize:
         lost = np.isinf(result) & np.isfinite(array)
         if lost.any():
             where = np.unravel_index(int(np.argmax(lost)), array.shape)
-            raise ValueError(f"{argument} must fit in {dtype}, got {array[where]!r} at {place(where)}")
+            raise ValueError(f"{argument} must fit in {dtype}, got {array[where]} at {place(where)}")
     return result
 
 
@@ -130,12 +140,12 @@ def labels(argument: str, value: np.ndarray, rows: int) -> np.ndarray:
         bad = ~(np.floor(value) == value) | np.isinf(value)
         if bad.any():
             row = int(np.argmax(bad))
-            raise ValueError(f"{argument} must hold integer labels, got {value[row]!r} at row {row}")
+            raise ValueError(f"{argument} must hold integer labels, got {value[row]} at row {row}")
         bad = np.abs(value) >= 2.0**63
         if bad.any():
-            raise ValueError(f"{argument} must hold integer labels, got {value[int(np.argmax(bad))]!r}")
+            raise ValueError(f"{argument} must hold integer labels, got {value[int(np.argmax(bad))]}")
     if value.dtype.kind == "u" and value.dtype.itemsize == 8 and (value >> 63).any():
-        raise ValueError(f"{argument} must hold integer labels, got {value.max()!r}")
+        raise ValueError(f"{argument} must hold integer labels, got {value.max()}")
     return np.ascontiguousarray(value, dtype=np.int64)
 
 

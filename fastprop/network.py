@@ -6,8 +6,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from .history import History
 from .kernels import layers as column
 from .kernels import losses as loss_codes
 from .kernels import training
+from .kernels.products import DEPTH_BLOCK
 from .kernels.random import random_bits
 from .losses import DEFAULTS, Loss, loss as loss_of
 from .optimizers import Optimizer
@@ -116,7 +116,7 @@ class Network:
         self._threads = threads
 
         # The generator: stream _key, position _counter. Hashed, so that neighbouring seeds have nothing in common.
-        self._key = int(random_bits.py_func(np.array([self._seed], np.uint64), np.uint64(1))[0])
+        self._key = random_bits.py_func(np.array([self._seed], np.uint64), np.uint64(1))[0]  # uint64 for the kernels
         self._counter = 0
         self._store = Parameters(self._sizes, [f._code for f in functions], self._dtype)
         self._units = Units(self._store.layers, self._dtype)
@@ -128,6 +128,8 @@ class Network:
             name = init or f"{function._family}_uniform"
             self._counter = initializers.fill(weight, name, self._key, self._counter)
 
+        bytes_of_row = 3 * int(self._store.layers[:, column.STRIDE].sum()) * self._dtype.itemsize
+        self._inference_rows = max(64, min(INFERENCE_ROWS, INFERENCE_BYTES // bytes_of_row))
         self._snapshot = aligned_zeros(0, self._dtype)
         self._progress = np.zeros(training.PROGRESS, np.int64)
         self._step_loss = np.zeros(1)
@@ -139,11 +141,10 @@ class Network:
         low, high = self._loss._domain
         largest = float(np.finfo(self._dtype).max)
         self._domain = (max(low, -largest), min(high, largest))
-        tiny = float(np.finfo(self._dtype).tiny)
-        self._loss_numbers = (self._loss._code, self._loss._parameter, tiny)
+        self._loss_numbers = (self._loss._code, self._loss._parameter)
         self._rows = 0  # observations of the last forward; 0 before it, and after training has used the buffers
         self._has_gradients = False
-        self._lock = threading.Lock()
+        self._alone = _Alone()
 
     def __repr__(self) -> str:
         hidden = [f.name for f in self._functions[:-1]]
@@ -209,12 +210,12 @@ class Network:
     @property
     def weight_gradients(self) -> list[np.ndarray]:
         """∂C/∂W^(1)..∂C/∂W^(L): views (D^(m-1), D^(m)). Exact after ``backward``."""
-        return self._store.weights(self._store.gradients)
+        return self._store.weights(self._store.reserve_gradients())
 
     @property
     def bias_gradients(self) -> list[np.ndarray]:
         """∂C/∂b^(1)..∂C/∂b^(L): views (D^(m),). Exact after ``backward``."""
-        return self._store.biases(self._store.gradients)
+        return self._store.biases(self._store.reserve_gradients())
 
     @property
     def pre_activations(self) -> list[np.ndarray]:
@@ -279,7 +280,7 @@ class Network:
         if bad.any():
             at = int(np.argmax(bad))
             raise ValueError(f"v must be finite, got {vector[at]} at index {at}")
-        with self._alone():
+        with self._alone:
             start = 0
             for w, b in zip(self._weights, self._biases, strict=True):
                 for array in (w, b):
@@ -295,7 +296,7 @@ class Network:
 
         Raises
         ------
-        RuntimeError
+        ValueError
             If there is none: ``backward`` comes first.
 
         Examples
@@ -308,7 +309,7 @@ class Network:
         array([-2., -1.], dtype=float32)
         """
         if not self._has_gradients:
-            raise RuntimeError("get_gradient must come after backward; there is no gradient yet")
+            raise ValueError("get_gradient must come after backward; there is no gradient yet")
         return _flat(self.weight_gradients, self.bias_gradients)
 
     # The two passes, one at a time.
@@ -340,7 +341,7 @@ class Network:
         (5, 2)
         """
         inputs = checks.matrix("X", X, self._sizes[0], self._dtype)
-        with self._alone():
+        with self._alone:
             self._rows, self._has_gradients = 0, False
             self._units.reserve(len(inputs))
             units = self._units
@@ -369,9 +370,9 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            If y or sample_weight has another shape, or values outside the loss's domain.
+            If y or sample_weight has another shape, or values outside the loss's domain; before a ``forward``.
         RuntimeError
-            Before a ``forward``, or if another thread is using the network.
+            If another thread is using the network.
 
         Examples
         --------
@@ -385,10 +386,10 @@ class Network:
         self._after_forward("backward")
         targets, labels = self._targets("y", y, self._rows)
         weights = self._weights_of(sample_weight, self._rows)
-        with self._alone():
+        with self._alone:
             self._has_gradients = False
             cost = training.backward(
-                self._units.layers, self._slopes, self._store.data, self._store.gradients, self._units.data,
+                self._units.layers, self._slopes, self._store.data, self._store.reserve_gradients(), self._units.data,
                 self._rows, targets, labels, *self._domain, weights, self._no_order, *self._loss_numbers,
             )  # fmt: skip
             if math.isnan(cost):
@@ -406,9 +407,9 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            If dC_da has another shape, or is not finite.
+            If dC_da has another shape, or is not finite; before a ``forward``.
         RuntimeError
-            Before a ``forward``, or if another thread is using the network.
+            If another thread is using the network.
 
         Examples
         --------
@@ -422,10 +423,10 @@ class Network:
         slope = checks.targets("dC_da", dC_da, self._rows, self._sizes[-1], self._dtype)
         if not np.isfinite(slope).all():
             raise _not_finite("dC_da", slope)
-        with self._alone():
+        with self._alone:
             self._units.view(len(self._sizes) - 1, column.DELTA, self._rows)[...] = slope
             training.backward_from_delta(
-                self._units.layers, self._slopes, self._store.data, self._store.gradients, self._units.data,
+                self._units.layers, self._slopes, self._store.data, self._store.reserve_gradients(), self._units.data,
                 self._rows,
             )  # fmt: skip
             self._has_gradients = True
@@ -441,9 +442,9 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            If there is no such optimizer, or it belongs to another network.
+            If there is no such optimizer, or it belongs to another network; before a ``backward``.
         RuntimeError
-            Before a ``backward``, or if another thread is using the network.
+            If another thread is using the network.
         DivergenceError
             If a gradient or an updated parameter is NaN or infinite; nothing is changed then.
 
@@ -458,8 +459,8 @@ class Network:
         """
         rule = self._optimizer(optimizer)
         if not self._has_gradients:
-            raise RuntimeError("step must come after backward; there are no gradients yet")
-        with self._alone():
+            raise ValueError("step must come after backward; there are no gradients yet")
+        with self._alone:
             fresh = self._prepare(rule)
             if training.step(
                 self._store.layers, rule._code, rule._hyper, rule._steps + 1, self._store.data,
@@ -517,7 +518,7 @@ class Network:
         optimizer._check(self)
         inputs, targets, labels = self._data("X", X, "y", y)
         weights = self._weights_of(sample_weight, len(inputs))
-        with self._alone():
+        with self._alone:
             fresh = self._begin(optimizer, len(inputs))
             cost = self._train(
                 optimizer, inputs, targets, labels, weights, self._no_order, len(inputs), self._step_loss, 1, 1
@@ -601,7 +602,7 @@ class Network:
         if epochs == 0:
             return history
 
-        with self._alone():
+        with self._alone:
             counter = self._counter
             fresh = self._begin(rule, batch)
             order = np.empty(n, np.int64) if shuffle else self._no_order
@@ -630,7 +631,7 @@ class Network:
                     if validation is not None and ended > done:
                         history.validation_loss.append(self._infer(*validation))
                     if bar is not None:
-                        bar.n = round(ended + int(state[training.POSITION]) / n, 2)
+                        bar.n = ended + (round(part / n, 2) if (part := int(state[training.POSITION])) else 0)
                         bar.set_postfix(loss=f"{history.loss[-1]:.4g}" if history.loss else "…")
                     rows = (ended - done) * n + int(state[training.POSITION]) - before
                     steps = max(1, int(rows / batch * PATIENCE / max(now - began, 1e-6)))
@@ -673,7 +674,7 @@ class Network:
         """
         inputs = checks.matrix("X", X, self._sizes[0], self._dtype)
         outputs = np.empty((len(inputs), self._sizes[-1]), self._dtype)
-        with self._alone():
+        with self._alone:
             self._infer(_frozen(inputs), self._no_targets, self._no_labels, self._no_weights, outputs)
         return outputs
 
@@ -706,19 +707,10 @@ class Network:
         """
         inputs, targets, labels = self._data("X", X, "y", y)
         weights = self._weights_of(sample_weight, len(inputs))
-        with self._alone():
+        with self._alone:
             return self._infer(inputs, targets, labels, weights)
 
     # How it is done.
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError("this network is in use by another thread; use one network from one thread at a time")
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     def _optimizer(self, value: str | Optimizer) -> Optimizer:
         rule = optimizers.optimizer("optimizer", value)
@@ -732,7 +724,7 @@ class Network:
     def _targets(self, name: str, y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Targets and labels, one of them empty."""
         if self._loss._code == loss_codes.CROSS_ENTROPY:
-            array = np.asarray(y)
+            array = checks.any_array(name, y)
             if array.ndim == 1:
                 return self._no_targets, _frozen(checks.labels(name, array, rows))
             targets = checks.targets(name, array, rows, self._sizes[-1], self._dtype)
@@ -744,10 +736,10 @@ class Network:
             return _frozen(targets), self._no_labels
         return _frozen(checks.targets(name, y, rows, self._sizes[-1], self._dtype)), self._no_labels
 
-    def _weights_of(self, sample_weight: Any, rows: int) -> np.ndarray:
+    def _weights_of(self, sample_weight: Any, rows: int, name: str = "sample_weight") -> np.ndarray:
         if sample_weight is None:
             return self._no_weights
-        return _frozen(checks.weights("sample_weight", sample_weight, rows, self._dtype))
+        return _frozen(checks.weights(name, sample_weight, rows, self._dtype))
 
     def _validation(self, data: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
@@ -757,12 +749,12 @@ class Network:
             raise _not_finite("validation_data[0]", inputs)
         if self._bad_targets(targets, labels).any():
             self._blame_targets("validation_data[1]", targets, labels)
-        weights = self._weights_of(data[2] if len(data) == 3 else None, len(inputs))
+        weights = self._weights_of(data[2] if len(data) == 3 else None, len(inputs), "validation_data[2]")
         return inputs, targets, labels, weights
 
     def _after_forward(self, name: str) -> None:
         if self._rows == 0:
-            raise RuntimeError(f"{name} must come after forward; there is no forward pass to go back over")
+            raise ValueError(f"{name} must come after forward; there is no forward pass to go back over")
 
     def _prepare(self, rule: Optimizer) -> bool:
         """Give the optimizer its moments and both their snapshot; return whether the optimizer was a fresh one."""
@@ -777,8 +769,12 @@ class Network:
         """Make ready for training; return whether the optimizer was a fresh one."""
         self._rows, self._has_gradients = 0, False
         self._units.reserve(batch)
-        self._step_loss[0] = 0
-        self._progress[...] = (0, 0, rule._steps, rule._steps, self._counter, training.GOOD)
+        if batch > DEPTH_BLOCK:
+            self._store.reserve_gradients()
+        state = self._progress
+        state[training.EPOCH] = state[training.POSITION] = 0
+        state[training.STEPS] = state[training.GOOD_STEPS] = rule._steps
+        state[training.COUNTER] = self._counter
         return self._prepare(rule)
 
     def _end(self, rule: Optimizer) -> None:
@@ -794,13 +790,11 @@ class Network:
         )  # fmt: skip
 
     def _steps_to_begin_with(self, batch: int) -> int:
-        """A guess at how many steps take ``PATIENCE``, from their multiplications."""
-        return max(1, int(PATIENCE * 2e9 / (self._store.data.size * batch + 1000)))
+        """How many steps surely take less than ``PATIENCE``, from their multiplications; after them it is measured."""
+        return max(1, int(PATIENCE * 2e8 / (self._store.data.size * batch + 1000)))
 
     def _infer(self, inputs, targets, labels, weights, outputs=None) -> float:
-        bytes_of_row = 3 * int(self._store.layers[:, column.STRIDE].sum()) * self._dtype.itemsize
-        rows = max(64, min(INFERENCE_ROWS, INFERENCE_BYTES // bytes_of_row))
-        self._inference.reserve(min(rows, len(inputs)))
+        self._inference.reserve(min(self._inference_rows, len(inputs)))
         total = float(weights.sum(dtype=np.float64)) if len(weights) else float(len(inputs))
         cost, status = training.infer(
             self._inference.layers, self._slopes, self._store.data, self._inference.data, self._inference.capacity,
@@ -873,6 +867,20 @@ class Network:
         raise ValueError(
             f"{name} must lie in [{low:g}, {high:g}] for {self._loss.name}, got {targets[where]} at {checks.place(where)}"
         )
+
+
+class _Alone:
+    """The right to use a network, which one thread has at a time and no thread waits for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("this network is in use by another thread; use one network from one thread at a time")
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
 
 
 def _sizes(sizes: Any) -> tuple[int, ...]:

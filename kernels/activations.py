@@ -1,126 +1,214 @@
-"""Activations: σ beside σ′, each formula once, applied to a whole layer at a time.
+"""Activations: σ beside σ′, each formula once, applied to a block of a layer at a time.
 
-``activate`` and ``multiply_by_slope`` choose the formula outside their loops.
+A block has ``rows`` observations and ``columns`` neurons; its first z, a and δ stand at ``z``, ``a`` and ``delta`` in
+``units``, ``stride`` elements from row to row. The last vector of a row may reach into the padding: a of the padding is
+of no consequence, and δ there is 0 before and after.
 """
 
 import math
 
 from .jit import njit
-from .layers import A, ACTIVATION, DELTA, STRIDE, WIDTH, Z
+from .simd import absolute, first_lanes, fma, lanes, load, max_lanes, maximum, select, splat, store, sum_lanes
+from .vecmath import exp, expm1, gelu, gelu_and_slope, sigmoid, silu, silu_and_slope, softplus, tanh
 
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU, SOFTMAX = range(10)
 
-_GELU_C = math.sqrt(2 / math.pi)
-_GELU_D = 0.044715
+# σ(z) beside σ′(z), which may use a = σ(z); p is the activation's parameter.
 
 
-@njit
-def sigmoid(z):
-    e = math.exp(-abs(z))
-    return (1.0 if z >= 0 else e) / (1.0 + e)
-
-
-@njit
-def softplus(z):
-    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
-
-
-@njit
-def _value(code, parameter, z):
-    """σ(z)."""
-    if code == SIGMOID:
-        return sigmoid(z)
-    if code == TANH:
-        return math.tanh(z)
-    if code == RELU:
-        return z if z > 0 else z * 0
-    if code == LEAKY_RELU:
-        return z if z > 0 else parameter * z
-    if code == ELU:
-        return z if z > 0 else parameter * math.expm1(z)
-    if code == SOFTPLUS:
-        return softplus(z)
-    if code == SILU:
-        return z * sigmoid(z)
-    if code == GELU:
-        return 0.5 * z * (1.0 + math.tanh(_GELU_C * (z + _GELU_D * z * z * z)))
+@njit(inline=True)
+def _identity(z, p):
     return z
 
 
+@njit(inline=True)
+def _sigmoid(z, p):
+    return sigmoid(z)
+
+
+@njit(inline=True)
+def _sigmoid_slope(z, a, p):
+    return a * (1.0 - a)
+
+
+@njit(inline=True)
+def _tanh(z, p):
+    return tanh(z)
+
+
+@njit(inline=True)
+def _tanh_slope(z, a, p):
+    return fma(-a, a, 1.0)
+
+
+@njit(inline=True)
+def _relu(z, p):
+    return maximum(0.0, z)
+
+
+@njit(inline=True)
+def _relu_slope(z, a, p):
+    return select(z > 0.0, splat(z, 1.0), 0.0)
+
+
+@njit(inline=True)
+def _leaky_relu(z, p):
+    return select(z > 0.0, z, z * p)
+
+
+@njit(inline=True)
+def _leaky_relu_slope(z, a, p):
+    return select(z > 0.0, splat(z, 1.0), p)
+
+
+@njit(inline=True)
+def _elu(z, p):
+    return select(z > 0.0, z, expm1(z) * p)
+
+
+@njit(inline=True)
+def _elu_slope(z, a, p):
+    return select(z > 0.0, splat(z, 1.0), a + p)
+
+
+@njit(inline=True)
+def _softplus(z, p):
+    return softplus(z)
+
+
+@njit(inline=True)
+def _softplus_slope(z, a, p):
+    return sigmoid(z)
+
+
+@njit(inline=True)
+def _silu(z, p):
+    return silu(z)
+
+
+@njit(inline=True)
+def _silu_slope(z, a, p):
+    return silu_and_slope(z)[1]
+
+
+@njit(inline=True)
+def _gelu(z, p):
+    return gelu(z)
+
+
+@njit(inline=True)
+def _gelu_slope(z, a, p):
+    return gelu_and_slope(z)[1]
+
+
+def _map(value):
+    @njit
+    def block(p, units, z, a, stride, rows, columns):
+        """a = σ(z), overwriting."""
+        for i in range(rows):
+            for j in range(i * stride, i * stride + columns, lanes(units)):
+                store(units, a + j, value(load(units, z + j), p))
+
+    return block
+
+
+def _multiply(slope):
+    @njit
+    def block(p, units, z, a, delta, stride, rows, columns):
+        """δ ← δ ⊙ σ′(z), in place."""
+        for i in range(rows):
+            for j in range(i * stride, i * stride + columns, lanes(units)):
+                store(units, delta + j, load(units, delta + j) * slope(load(units, z + j), load(units, a + j), p))
+
+    return block
+
+
+_map_identity = _map(_identity)
+_map_sigmoid, _multiply_sigmoid = _map(_sigmoid), _multiply(_sigmoid_slope)
+_map_tanh, _multiply_tanh = _map(_tanh), _multiply(_tanh_slope)
+_map_relu, _multiply_relu = _map(_relu), _multiply(_relu_slope)
+_map_leaky_relu, _multiply_leaky_relu = _map(_leaky_relu), _multiply(_leaky_relu_slope)
+_map_elu, _multiply_elu = _map(_elu), _multiply(_elu_slope)
+_map_softplus, _multiply_softplus = _map(_softplus), _multiply(_softplus_slope)
+_map_silu, _multiply_silu = _map(_silu), _multiply(_silu_slope)
+_map_gelu, _multiply_gelu = _map(_gelu), _multiply(_gelu_slope)
+
+
 @njit
-def _slope(code, parameter, z, a):
-    """σ′(z), from z and a = σ(z)."""
-    if code == SIGMOID:
-        return a * (1.0 - a)
-    if code == TANH:
-        return 1.0 - a * a
+def activate(code, p, units, z, a, stride, rows, columns):
+    """a = σ(z) for a block; softmax takes whole rows."""
     if code == RELU:
-        return 1.0 if z > 0 else 0.0
-    if code == LEAKY_RELU:
-        return 1.0 if z > 0 else parameter
-    if code == ELU:
-        return 1.0 if z > 0 else a + parameter
-    if code == SOFTPLUS:
-        return sigmoid(z)
-    if code == SILU:
-        s = sigmoid(z)
-        return s * (1.0 + z * (1.0 - s))
-    if code == GELU:
-        t = math.tanh(_GELU_C * (z + _GELU_D * z * z * z))
-        return 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * _GELU_C * (1.0 + 3.0 * _GELU_D * z * z)
-    return 1.0
+        _map_relu(p, units, z, a, stride, rows, columns)
+    elif code == TANH:
+        _map_tanh(p, units, z, a, stride, rows, columns)
+    elif code == SIGMOID:
+        _map_sigmoid(p, units, z, a, stride, rows, columns)
+    elif code == IDENTITY:
+        _map_identity(p, units, z, a, stride, rows, columns)
+    elif code == SOFTMAX:
+        _softmax(units, z, a, stride, rows, columns)
+    elif code == LEAKY_RELU:
+        _map_leaky_relu(p, units, z, a, stride, rows, columns)
+    elif code == ELU:
+        _map_elu(p, units, z, a, stride, rows, columns)
+    elif code == SOFTPLUS:
+        _map_softplus(p, units, z, a, stride, rows, columns)
+    elif code == SILU:
+        _map_silu(p, units, z, a, stride, rows, columns)
+    elif code == GELU:
+        _map_gelu(p, units, z, a, stride, rows, columns)
 
 
 @njit
-def activate(layers, m, parameter, units, rows):
-    """a^(m) = σ^(m)(z^(m)); softmax over each row."""
-    z, a, stride, code = layers[m, Z], layers[m, A], layers[m, STRIDE], layers[m, ACTIVATION]
-    if code == SOFTMAX:
-        _softmax(layers, m, units, rows)
-        return
-    for i in range(rows * stride):
-        units[a + i] = _value(code, parameter, units[z + i])
+def multiply_by_slope(code, p, units, z, a, delta, stride, rows, columns):
+    """δ = ∂C/∂a ⊙ σ′(z) for a block, in place of ∂C/∂a; softmax takes whole rows."""
+    if code == RELU:
+        _multiply_relu(p, units, z, a, delta, stride, rows, columns)
+    elif code == TANH:
+        _multiply_tanh(p, units, z, a, delta, stride, rows, columns)
+    elif code == SIGMOID:
+        _multiply_sigmoid(p, units, z, a, delta, stride, rows, columns)
+    elif code == SOFTMAX:
+        _softmax_jacobian_product(units, a, delta, stride, rows, columns)
+    elif code == LEAKY_RELU:
+        _multiply_leaky_relu(p, units, z, a, delta, stride, rows, columns)
+    elif code == ELU:
+        _multiply_elu(p, units, z, a, delta, stride, rows, columns)
+    elif code == SOFTPLUS:
+        _multiply_softplus(p, units, z, a, delta, stride, rows, columns)
+    elif code == SILU:
+        _multiply_silu(p, units, z, a, delta, stride, rows, columns)
+    elif code == GELU:
+        _multiply_gelu(p, units, z, a, delta, stride, rows, columns)
 
 
 @njit
-def multiply_by_slope(layers, m, parameter, units, rows):
-    """δ^(m) = ∂C/∂a^(m) ⊙ σ^(m)′(z^(m)), in place; for softmax the Jacobian-vector product of each row."""
-    z, a, delta, stride = layers[m, Z], layers[m, A], layers[m, DELTA], layers[m, STRIDE]
-    code = layers[m, ACTIVATION]
-    if code == SOFTMAX:
-        _softmax_jacobian_product(layers, m, units, rows)
-        return
-    for i in range(rows * stride):
-        units[delta + i] *= _slope(code, parameter, units[z + i], units[a + i])
-
-
-@njit
-def _softmax(layers, m, units, rows):
-    """a_k = exp(z_k − max z) / Σ_l exp(z_l − max z); the padding becomes 0."""
-    z, a, stride, width = layers[m, Z], layers[m, A], layers[m, STRIDE], layers[m, WIDTH]
+def _softmax(units, z, a, stride, rows, columns):
+    """a_k = exp(z_k − max z) / Σ_l exp(z_l − max z), each row for itself; the padding becomes 0."""
     for i in range(rows):
-        zi, ai = z + i * stride, a + i * stride
-        largest = units[zi]
-        for k in range(width):
-            largest = max(largest, units[zi + k])
-        total = 0.0
-        for k in range(width):
-            units[ai + k] = math.exp(units[zi + k] - largest)
-            total += units[ai + k]
-        for k in range(width):
-            units[ai + k] /= total
-        for k in range(width, stride):
-            units[ai + k] = 0
+        z_i, a_i = z + i * stride, a + i * stride
+        peak = splat(units, -math.inf)
+        for k in range(0, columns, lanes(units)):
+            peak = maximum(peak, select(first_lanes(units, columns - k), load(units, z_i + k), -math.inf))
+        largest = max_lanes(peak)
+        total = splat(units, 0.0)
+        for k in range(0, columns, lanes(units)):
+            e = select(first_lanes(units, columns - k), exp(load(units, z_i + k) - largest), 0.0)
+            store(units, a_i + k, e)
+            total += e
+        norm = splat(units, 1.0) / sum_lanes(total)
+        for k in range(0, columns, lanes(units)):
+            store(units, a_i + k, load(units, a_i + k) * norm)
 
 
 @njit
-def _softmax_jacobian_product(layers, m, units, rows):
-    """δ_k = a_k (g_k − Σ_l g_l a_l), with g = ∂C/∂a."""
-    a, delta, stride, width = layers[m, A], layers[m, DELTA], layers[m, STRIDE], layers[m, WIDTH]
+def _softmax_jacobian_product(units, a, delta, stride, rows, columns):
+    """δ_k = a_k (g_k − Σ_l g_l a_l), with g = ∂C/∂a in place of δ."""
     for i in range(rows):
-        ai, di = a + i * stride, delta + i * stride
-        total = 0.0
-        for k in range(width):
-            total += units[di + k] * units[ai + k]
-        for k in range(width):
-            units[di + k] = units[ai + k] * (units[di + k] - total)
+        a_i, d_i = a + i * stride, delta + i * stride
+        total = splat(units, 0.0)
+        for k in range(0, columns, lanes(units)):
+            total = fma(load(units, d_i + k), load(units, a_i + k), total)
+        mean = sum_lanes(total)
+        for k in range(0, columns, lanes(units)):
+            store(units, d_i + k, load(units, a_i + k) * (load(units, d_i + k) - mean))

@@ -1,27 +1,34 @@
 """Gathering a mini-batch into the buffers, where it is also checked: the numbers pass by here anyway.
 
-``order`` names the rows to take; an empty one stands for 0, 1, 2, … . Each function returns whether all it read was
-as it must be; the caller looks for the culprit.
+``order`` names the rows to take; an empty one stands for 0, 1, 2, … . The gathering functions return whether all they
+read was as it must be; the caller looks for the culprit.
 """
+
+import math
 
 from .jit import njit
 from .layers import A, ROW_WEIGHT, STRIDE, TARGET, WIDTH
+from .simd import absolute, any_lanes, first_lanes, fma, lanes, load, load_partial, splat, store
 
 
 @njit
 def gather_inputs(layers, X, order, start, rows, units):
-    """a^(0) = the chosen rows of X (n, D^(0)), all finite."""
+    """a^(0) = the chosen rows of X (n, D^(0)), all finite; overwrites, padding with 0."""
     width, stride, a = layers[0, WIDTH], layers[0, STRIDE], layers[0, A]
-    nothing = units[a] * 0
+    nothing = splat(units, 0.0)  # gains x · 0: 0, or NaN where x is NaN or infinite
+    whole = width - width % lanes(units)
     for i in range(rows):
-        source = order[start + i] if len(order) > 0 else start + i
+        source = (order[start + i] if len(order) > 0 else start + i) * width
         row = a + i * stride
-        for k in range(width):
-            units[row + k] = X[source, k]
-            nothing += X[source, k] * 0  # 0, or NaN where X is NaN or infinite
-        for k in range(width, stride):
-            units[row + k] = 0
-    return nothing == 0
+        for k in range(0, whole, lanes(units)):
+            x = load(X, source + k)
+            nothing = fma(x, 0.0, nothing)
+            store(units, row + k, x)
+        if whole < width:
+            x = load_partial(X, source + whole, width - whole)
+            nothing = fma(x, 0.0, nothing)
+            store(units, row + whole, x)
+    return not any_lanes(nothing != 0.0)
 
 
 @njit
@@ -29,23 +36,25 @@ def gather_targets(layers, targets, labels, low, high, order, start, rows, units
     """t = the chosen rows of ``targets`` (n, D^(L)), all within low..high, or one-hot rows made of ``labels`` (n,)."""
     last = len(layers) - 1
     width, stride, t = layers[last, WIDTH], layers[last, STRIDE], layers[last, TARGET]
+    zero, least, most = splat(units, 0.0), splat(units, low), splat(units, high)
     good = True
     for i in range(rows):
         source = order[start + i] if len(order) > 0 else start + i
         row = t + i * stride
-        for k in range(stride):
-            units[row + k] = 0
         if len(labels) > 0:
+            for k in range(0, width, lanes(units)):
+                store(units, row + k, zero)
             label = labels[source]
             if 0 <= label < width:
                 units[row + label] = 1
             else:
                 good = False
         else:
-            for k in range(width):
-                value = targets[source, k]
-                units[row + k] = value
-                good &= low <= value <= high
+            for k in range(0, width, lanes(units)):
+                value = load_partial(targets, source * width + k, width - k)
+                store(units, row + k, value)
+                inside = (least <= value) & (value <= most)
+                good &= not any_lanes(first_lanes(units, width - k) & ~inside)
     return good
 
 
@@ -71,3 +80,12 @@ def total_weight(weights, order, start, rows):
     for i in range(start, start + rows):
         total += weights[order[i] if len(order) > 0 else i]
     return total
+
+
+@njit
+def all_finite(values):
+    """Whether no entry of a flat array of whole vectors is NaN or infinite."""
+    nothing = splat(values, 0.0)
+    for i in range(0, len(values), lanes(values)):
+        nothing = fma(load(values, i), 0.0, nothing)
+    return not any_lanes(nothing != 0.0)

@@ -5,8 +5,10 @@ Only this file touches Numba's own ``njit``. A kernel is written as ::
     @njit
     def kernel(...): ...
 
-and a function that Python calls as ``@njit(entry=True)``. Entry points alone are cached on disk: the machine code
-of an entry holds all the kernels it calls.
+and a function that Python calls as ``@njit(entry=True)``. A kernel can be called from compiled code alone. Numba would
+optimise it, and make machine code of it, once by itself and once more in each function that calls it, and again in
+their callers: with five levels of calls that was nine tenths of the compilation. Here a kernel stays as it is until
+an entry point takes it in; LLVM optimises the entry as one module, once, and the cache on disk holds entries only.
 
 Numba's own cache looks at the file in which a function is defined, and at nothing that function calls. Here the key
 of a cached entry holds the text of every kernel file, the settings of the build, the versions and the processor, and
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import pickle
 import platform
@@ -28,10 +31,12 @@ import warnings
 from pathlib import Path
 
 import llvmlite
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba.core import compiler
 from numba.core.caching import _Cache
+from numba.core.codegen import JITCodeLibrary
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
@@ -42,7 +47,14 @@ SETTINGS = ("FASTPROP_SIMD", "FASTPROP_CHECKED")
 CHECKED = os.environ.get("FASTPROP_CHECKED", "0") not in ("", "0")
 
 # NaN and infinities must survive and sums keep their order: of the fast-math flags only these two.
-FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "boundscheck": CHECKED}
+# Without Numba's runtime (_nrt) no kernel can allocate, and no array is reference-counted on its way through them.
+FLAGS = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "nsz"},
+    "boundscheck": CHECKED,
+    "_nrt": False,
+}
 
 
 def njit(function=None, *, entry: bool = False, inline: bool = False):
@@ -53,18 +65,79 @@ def njit(function=None, *, entry: bool = False, inline: bool = False):
     function : callable
         The kernel. ``njit`` works with and without parentheses.
     entry : bool
-        Python calls it: keep its machine code on disk.
+        Python calls it: make machine code of it and all it calls, and keep that on disk.
     inline : bool
         Always inline it into its callers: for functions of SIMD values, which must stay in registers.
     """
 
     def decorate(python_function):
-        dispatcher = numba.njit(python_function, forceinline=inline, **FLAGS)
         if entry:
+            dispatcher = numba.njit(python_function, pipeline_class=_EntryCompiler, **FLAGS)
             dispatcher._cache = KernelCache(python_function)
-        return dispatcher
+            return dispatcher
+        return numba.njit(
+            python_function,
+            forceinline=inline,
+            pipeline_class=_KernelCompiler,
+            no_cpython_wrapper=True,
+            no_cfunc_wrapper=True,
+            **FLAGS,
+        )
 
     return decorate if function is None else decorate(function)
+
+
+class _KernelLibrary(JITCodeLibrary):
+    """LLVM IR that waits to be linked into an entry point."""
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        return 0
+
+    # Numba tells each function's environment to the machine code, through ``library.codegen.set_env``.
+    @property
+    def codegen(self):
+        return self
+
+    def set_env(self, env_name, env):
+        pass
+
+
+class _EntryLibrary(JITCodeLibrary):
+    """An entry point with all its kernels, which nobody else can see: so LLVM may change what they are passed."""
+
+    def _optimize_final_module(self):
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:
+                function.linkage = llvm.Linkage.internal
+        super()._optimize_final_module()
+
+
+class _KernelCompiler(compiler.Compiler):
+    """Numba's compiler, into a `_KernelLibrary`."""
+
+    _library = _KernelLibrary
+    _numbers = itertools.count()
+
+    def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
+        library = self._library(targetctx.codegen(), f"fastprop.{next(self._numbers)}")
+        library.enable_object_caching()
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+
+
+class _EntryCompiler(_KernelCompiler):
+    """Numba's compiler, into an `_EntryLibrary`."""
+
+    _library = _EntryLibrary
 
 
 class KernelCache(_Cache):

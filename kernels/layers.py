@@ -16,4 +16,5 @@ DELTA = 6  # offset of δ^(m) in units
 ACTIVATION = 7  # code of σ^(m)
 TARGET = 8  # offset of the targets t in units (row L)
 ROW_WEIGHT = 9  # offset in units of the weight of each observation in C (row L)
-COLUMNS = 10
+SCRATCH = 10  # offset in units of the products' scratch (row 0)
+COLUMNS = 11

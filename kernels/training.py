@@ -10,14 +10,15 @@ import math
 
 import numpy as np
 
-from .activations import activate, multiply_by_slope
-from .batches import gather_inputs, gather_targets, total_weight, weigh_rows
+from .activations import multiply_by_slope
+from .batches import all_finite, gather_inputs, gather_targets, total_weight, weigh_rows
 from .jit import njit
-from .layers import A, STRIDE, WIDTH
+from .layers import A, ACTIVATION, BIASES, DELTA, STRIDE, WEIGHTS, WIDTH, Z
 from .losses import output_error
-from .products import delta_product, forward_product, weight_gradient
+from .products import DEPTH_BLOCK, delta_product, forward_product, weight_gradient, weight_update
 from .random import permute
-from .updates import update
+from .simd import lanes, load, store
+from .updates import WEIGHT_DECAY, rates_of_step, update
 
 # What ``train`` keeps in ``progress`` (int64) from one call to the next.
 EPOCH = 0  # epochs ended in this fit
@@ -34,8 +35,7 @@ PROGRESS = 6
 def forward_pass(layers, slopes, parameters, units, rows):
     """z^(m) = a^(m-1) W^(m) + b^(m), a^(m) = σ^(m)(z^(m)) for m = 1..L."""
     for m in range(1, len(layers)):
-        forward_product(layers, m, parameters, units, rows)
-        activate(layers, m, slopes[m], units, rows)
+        forward_product(layers, m, slopes[m], parameters, units, rows)
 
 
 @njit
@@ -44,28 +44,43 @@ def backward_pass(layers, slopes, parameters, gradients, units, rows):
     for m in range(len(layers) - 1, 0, -1):
         weight_gradient(layers, m, gradients, units, rows)
         if m > 1:
-            delta_product(layers, m - 1, parameters, units, rows)
-            multiply_by_slope(layers, m - 1, slopes[m - 1], units, rows)
+            delta_product(layers, m - 1, slopes[m - 1], parameters, units, rows)
+
+
+@njit
+def descend(layers, slopes, optimizer, rates, decay, parameters, gradients, moments, units, rows):
+    """The backward pass and the update of every layer from its gradient, once δ of the layer before it is known.
+
+    Many rows are summed up in ``gradients``; of few, a layer's gradient never exists as a whole.
+    """
+    for m in range(len(layers) - 1, 0, -1):
+        if m > 1:
+            delta_product(layers, m - 1, slopes[m - 1], parameters, units, rows)
+        if rows > DEPTH_BLOCK:
+            weight_gradient(layers, m, gradients, units, rows)
+            update_layer(layers, m, optimizer, rates, decay, parameters, gradients, moments)
+        else:
+            weight_update(layers, m, optimizer, rates, decay, parameters, moments, units, rows)
+
+
+@njit
+def update_layer(layers, m, optimizer, rates, decay, parameters, gradients, moments):
+    """Update W^(m) and b^(m) from the stored gradients."""
+    w, b, stride, width = layers[m, WEIGHTS], layers[m, BIASES], layers[m, STRIDE], layers[m, WIDTH]
+    update(optimizer, rates, decay, gradients, w, stride, parameters, w, stride, moments, layers[m - 1, WIDTH], width)
+    update(optimizer, rates, 0.0, gradients, b, stride, parameters, b, stride, moments, np.int64(1), width)
 
 
 @njit
 def keep(parameters, moments, snapshot):
     """Copy θ and the moments, in this order, to ``snapshot``; if θ is not finite, copy nothing and return False."""
-    n = len(parameters)
     if not all_finite(parameters):
         return False
-    snapshot[:n] = parameters
-    snapshot[n:] = moments
+    for i in range(0, len(parameters), lanes(parameters)):
+        store(snapshot, i, load(parameters, i))
+    for i in range(0, len(moments), lanes(moments)):
+        store(snapshot, len(parameters) + i, load(moments, i))
     return True
-
-
-@njit
-def all_finite(parameters):
-    """Whether no parameter is NaN or infinite."""
-    nothing = parameters[0] * 0
-    for i in range(len(parameters)):
-        nothing += parameters[i] * 0
-    return nothing == 0
 
 
 @njit(entry=True)
@@ -79,12 +94,12 @@ def forward(layers, slopes, parameters, units, X, order):
 
 @njit(entry=True)
 def backward(layers, slopes, parameters, gradients, units, rows, targets, labels, low, high, weights, order, loss,
-             loss_parameter, tiny):  # fmt: skip
+             loss_parameter):  # fmt: skip
     """Fill δ and the gradients of the last ``forward``; return C, NaN where the targets are bad."""
     if not gather_targets(layers, targets, labels, low, high, order, 0, rows, units):
         return np.nan
     weigh_rows(layers, weights, total_weight(weights, order, 0, rows), order, 0, rows, units)
-    cost = output_error(layers, loss, loss_parameter, slopes[len(slopes) - 1], tiny, units, rows)
+    cost = output_error(layers, loss, loss_parameter, slopes[len(slopes) - 1], units, rows)
     backward_pass(layers, slopes, parameters, gradients, units, rows)
     return cost
 
@@ -92,7 +107,9 @@ def backward(layers, slopes, parameters, gradients, units, rows, targets, labels
 @njit(entry=True)
 def backward_from_delta(layers, slopes, parameters, gradients, units, rows):
     """The same from ∂C/∂a^(L), which stands where δ^(L) will be."""
-    multiply_by_slope(layers, len(layers) - 1, slopes[len(slopes) - 1], units, rows)
+    last = len(layers) - 1
+    z, a, delta, stride, width = layers[last, Z], layers[last, A], layers[last, DELTA], layers[last, STRIDE], layers[last, WIDTH]
+    multiply_by_slope(layers[last, ACTIVATION], slopes[last], units, z, a, delta, stride, rows, width)
     backward_pass(layers, slopes, parameters, gradients, units, rows)
 
 
@@ -100,13 +117,15 @@ def backward_from_delta(layers, slopes, parameters, gradients, units, rows):
 def step(layers, optimizer, hyper, number, parameters, gradients, moments, snapshot):
     """Update number ``number`` from the stored gradients; return whether all parameters are finite after it."""
     good = keep(parameters, moments, snapshot)
-    update(layers, optimizer, hyper, number, parameters, gradients, moments)
+    rates = rates_of_step(optimizer, hyper, number)
+    for m in range(1, len(layers)):
+        update_layer(layers, m, optimizer, rates, hyper[WEIGHT_DECAY], parameters, gradients, moments)
     return good and all_finite(parameters)
 
 
 @njit(entry=True)
 def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labels, low, high, weights, total, order,
-          loss, loss_parameter, tiny):  # fmt: skip
+          loss, loss_parameter):  # fmt: skip
     """Outputs of X into ``outputs`` (unless it is empty) and the loss where targets are given, ``capacity`` rows a time.
 
     Returns the loss (0 without targets) and GOOD, BAD_INPUT or BAD_TARGET.
@@ -127,20 +146,20 @@ def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labe
             if not gather_targets(layers, targets, labels, low, high, order, start, rows, units):
                 return cost, BAD_TARGET
             weigh_rows(layers, weights, total, order, start, rows, units)
-            cost += output_error(layers, loss, loss_parameter, slopes[last], tiny, units, rows)
+            cost += output_error(layers, loss, loss_parameter, slopes[last], units, rows)
     return cost, GOOD
 
 
 @njit(entry=True)
 def train(layers, slopes, parameters, gradients, moments, snapshot, units, X, targets, labels, low, high, weights, order,
-          batch, key, loss, loss_parameter, tiny, optimizer, hyper, progress, losses, epochs, steps):  # fmt: skip
+          batch, key, loss, loss_parameter, optimizer, hyper, progress, losses, epochs, steps):  # fmt: skip
     """Train until ``epochs`` epochs are done, or for ``steps`` steps, whichever comes first; return the last loss.
 
     ``progress`` says where to go on and is brought up to date; ``losses[e]`` gathers the loss of epoch e, and an empty
     ``order`` stands for rows in their own order. On a status other than GOOD the step that failed has updated nothing,
     and ``snapshot`` holds the state at the end of the last good epoch.
     """
-    n, last = len(X), len(layers) - 1
+    n, last, decay = len(X), len(layers) - 1, hyper[WEIGHT_DECAY]
     cost = 0.0
     progress[STATUS] = GOOD
     if progress[EPOCH] == 0 and progress[POSITION] == 0 and not keep(parameters, moments, snapshot):
@@ -161,14 +180,14 @@ def train(layers, slopes, parameters, gradients, moments, snapshot, units, X, ta
         total = total_weight(weights, order, start, rows)
         weigh_rows(layers, weights, total, order, start, rows, units)
         forward_pass(layers, slopes, parameters, units, rows)
-        cost = output_error(layers, loss, loss_parameter, slopes[last], tiny, units, rows)
+        cost = output_error(layers, loss, loss_parameter, slopes[last], units, rows)
         if not math.isfinite(cost):
             progress[STATUS] = DIVERGED
             break
         if total > 0:
-            backward_pass(layers, slopes, parameters, gradients, units, rows)
             progress[STEPS] += 1
-            update(layers, optimizer, hyper, progress[STEPS], parameters, gradients, moments)
+            rates = rates_of_step(optimizer, hyper, progress[STEPS])
+            descend(layers, slopes, optimizer, rates, decay, parameters, gradients, moments, units, rows)
         losses[progress[EPOCH]] += cost * rows / n
         steps -= 1
         progress[POSITION] += rows

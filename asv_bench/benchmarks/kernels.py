@@ -1,0 +1,136 @@
+"""Single kernels, on the buffers of a network that has been through a forward and a backward pass."""
+
+import numpy as np
+from fastprop.kernels import activations, batches, losses, products, training, updates
+from fastprop.kernels.layers import ACTIVATION, DELTA, STRIDE, A, Z
+from fastprop.kernels.peak import fma_peak
+
+import fastprop
+
+from .timing import seconds_in_turn
+
+
+def _network(sizes, rows, **settings):
+    """A network after a forward and a backward pass of random data."""
+    net = fastprop.Network(sizes, seed=0, **settings)
+    a = net.forward(np.random.default_rng(0).standard_normal((rows, sizes[0])))
+    net.backward(np.full_like(a, 1 / sizes[-1]))
+    return net
+
+
+class Product:
+    """The three products for a layer of rows × fan_in by fan_in × fan_out."""
+
+    param_names = ("product", "rows_fan_in_fan_out", "dtype")
+    params = (
+        ["forward", "weight_gradient", "delta"],
+        [(1, 2, 2), (32, 64, 128), (64, 784, 128), (255, 333, 77), (256, 1024, 1024)],
+        ["float32", "float64"],
+    )
+
+    def setup(self, product, shape, dtype):
+        rows, fan_in, fan_out = shape
+        net = _network((1, fan_in, fan_out), rows, hidden="identity", dtype=dtype)
+        layers, units, parameters = net._units.layers, net._units.data, net._store.data
+        self.call = {
+            "forward": lambda: products.forward_product(layers, 2, 0.0, parameters, units, rows),
+            "weight_gradient": lambda: products.weight_gradient(layers, 2, net._store.gradients, units, rows),
+            "delta": lambda: products.delta_product(layers, 1, 0.0, parameters, units, rows),
+        }[product]
+        self.call()
+
+    def time_product(self, product, shape, dtype):
+        self.call()
+
+    def track_share_of_peak(self, product, shape, dtype):
+        """Of the multiply-add rate that a loop in registers reaches, measured in turn."""
+        peaks = []
+        seconds, _ = seconds_in_turn(self.call, lambda: peaks.append(fma_peak(dtype, repeats=20_000)))
+        return 2 * np.prod(shape) / seconds / 1e9 / max(peaks)
+
+    track_share_of_peak.unit = "of peak"
+
+
+class ActivationKernel:
+    """A layer of 256 × 256 in place: σ, and the product with σ′."""
+
+    param_names = ("activation", "dtype")
+    params = (
+        ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax"],
+        ["float32", "float64"],
+    )
+
+    def setup(self, activation, dtype):
+        net = _network((1, 256), 256, output=activation, loss="mse", dtype=dtype)
+        code, stride, *offsets = net._units.layers[1, [ACTIVATION, STRIDE, Z, A, DELTA]]
+        self.head, self.tail = (code, net._slopes[1], net._units.data), (stride, 256, 256)
+        self.z_a, self.z_a_delta = offsets[:2], offsets
+        self.time_activate(activation, dtype)
+        self.time_multiply_by_slope(activation, dtype)
+
+    def time_activate(self, activation, dtype):
+        activations.activate(*self.head, *self.z_a, *self.tail)
+
+    def time_multiply_by_slope(self, activation, dtype):
+        activations.multiply_by_slope(*self.head, *self.z_a_delta, *self.tail)
+
+
+class LossKernel:
+    """Loss and δ of 256 observations with 10 outputs."""
+
+    param_names = ("loss", "output")
+    params = (
+        ["squared_error", "mse", "mae", "huber", "binary_cross_entropy", "cross_entropy", "poisson"],
+        ["sigmoid", "softmax"],
+    )
+
+    def setup(self, loss, output):
+        net = _network((1, 10), 256, output=output, loss=loss)
+        self.arguments = net._units.layers, *net._loss_numbers, net._slopes[-1], net._units.data, 256
+        losses.output_error(*self.arguments)
+
+    def time_output_error(self, loss, output):
+        losses.output_error(*self.arguments)
+
+
+class UpdateKernel:
+    """One update of all parameters."""
+
+    param_names = ("optimizer", "sizes")
+    params = (["sgd", "momentum", "nesterov", "adam"], [(8, 32, 32, 1), (784, 128, 10), (1024, 1024)])
+
+    def setup(self, optimizer, sizes):
+        net = _network(sizes, 1)
+        rule = {
+            "sgd": lambda: fastprop.SGD(1e-6),
+            "momentum": lambda: fastprop.SGD(1e-6, momentum=0.9),
+            "nesterov": lambda: fastprop.SGD(1e-6, momentum=0.9, nesterov=True),
+            "adam": lambda: fastprop.Adam(1e-6),
+        }[optimizer]()
+        net.step(rule)
+        store, rates = net._store, updates.rates_of_step(rule._code, rule._hyper, 2)
+        self.layers = range(1, len(sizes))
+        self.head = store.layers
+        self.tail = rule._code, rates, 0.0, store.data, store.gradients, rule._moments
+        self.time_update(optimizer, sizes)
+
+    def time_update(self, optimizer, sizes):
+        for m in self.layers:
+            training.update_layer(self.head, m, *self.tail)
+
+
+class GatherKernel:
+    """A mini-batch of 128 shuffled rows of the inputs."""
+
+    param_names = ("width",)
+    params = ([8, 64, 784],)
+
+    def setup(self, width):
+        rng = np.random.default_rng(0)
+        net = _network((width, 1), 128)
+        X = rng.standard_normal((16384, width), dtype=np.float32)
+        self.arguments = net._units.layers, X, rng.permutation(len(X)), 0, 128, net._units.data
+        batches.gather_inputs(*self.arguments)
+
+    def time_gather_inputs(self, width):
+        batches.gather_inputs(*self.arguments)

@@ -1,0 +1,265 @@
+"""The cache of compiled kernels, in processes and folders of their own; training in threads and child processes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastprop import Adam, Network
+from fastprop.kernels import jit
+
+# A package with the kernels' decorator and two kernels, which compiles in no time.
+INNER = """
+from .jit import njit
+
+@njit
+def twice(x):
+    return 2 * x[0]
+"""
+OUTER = """
+from .inner import twice
+from .jit import njit
+
+@njit(entry=True)
+def total(x):
+    return twice(x) + x[1]
+"""
+RUN = """
+import json, sys
+import numpy as np
+from tiny.outer import total
+result = float(total(np.array([1.0, 10.0])))
+print(json.dumps({"result": result, "hits": sum(total.stats.cache_hits.values())}))
+"""
+
+
+class Tiny:
+    """That package in a folder, run in fresh processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.cache = folder, folder / "cache"
+        self.package = folder / "tiny"
+        self.package.mkdir()
+        (self.package / "__init__.py").touch()
+        (self.package / "inner.py").write_text(INNER)
+        (self.package / "outer.py").write_text(OUTER)
+        shutil.copy(jit.__file__, self.package / "jit.py")
+        self.environment = {k: v for k, v in os.environ.items() if k not in jit.SETTINGS}
+        self.environment |= {
+            "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONWARNINGS": "default",
+            "NUMBA_CACHE_DIR": str(self.cache),
+        }
+
+    def start(self, code=RUN, **environment) -> subprocess.Popen:
+        env = {k: v for k, v in (self.environment | environment).items() if v is not None}
+        return subprocess.Popen(
+            [sys.executable, "-c", code], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def finish(self, process) -> tuple[float, int, str]:
+        """What `total` gave, how often it came from the cache, and what was said on stderr."""
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        said = json.loads(output)
+        return said["result"], said["hits"], errors
+
+    def run(self, **environment) -> tuple[float, int, str]:
+        return self.finish(self.start(**environment))
+
+    def files(self) -> list[Path]:
+        return sorted(self.cache.rglob("*.nbc"))
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return Tiny(tmp_path)
+
+
+def test_the_second_process_finds_it(tiny):
+    assert tiny.run() == (12, 0, "")
+    assert len(tiny.files()) == 1
+    assert tiny.run() == (12, 1, "")
+    assert len(tiny.files()) == 1
+
+
+def test_a_change_in_another_kernel_file(tiny):
+    """Numba's own cache would give the old result."""
+    tiny.run()
+    (tiny.package / "inner.py").write_text(INNER.replace("2 *", "3 *"))
+    assert tiny.run() == (13, 0, "")
+    assert tiny.run() == (13, 1, "")
+    (tiny.package / "inner.py").write_text(INNER)
+    assert tiny.run() == (12, 1, "")
+    (tiny.package / "one_more.py").touch()
+    assert tiny.run()[1] == 0
+
+
+@pytest.mark.parametrize(("name", "value"), [("FASTPROP_CHECKED", "1"), ("FASTPROP_SIMD", "portable")])
+def test_a_change_of_settings(tiny, name, value):
+    assert name in jit.SETTINGS
+    tiny.run()
+    assert tiny.run(**{name: value}) == (12, 0, "")
+    assert tiny.run(**{name: value}) == (12, 1, "")
+    assert tiny.run() == (12, 1, "")
+    assert len(tiny.files()) == 2
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut short", "a byte changed", "other text"])
+def test_a_damaged_file_is_written_anew(tiny, damage):
+    tiny.run()
+    (file,) = tiny.files()
+    good = file.read_bytes()
+    middle = len(good) // 2
+    file.write_bytes({
+        "empty": b"",
+        "cut short": good[:middle],
+        "a byte changed": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :],
+        "other text": b"not what it was" * 100,
+    }[damage])
+    assert tiny.run() == (12, 0, "")
+    assert tiny.run() == (12, 1, "")
+
+
+def test_processes_that_fill_it_at_once(tiny):
+    started = [tiny.start() for _ in range(4)]
+    assert [tiny.finish(process)[0] for process in started] == [12] * 4
+    assert len(tiny.files()) == 1
+    assert [path.name for path in tiny.cache.rglob("*.tmp")] == []
+    assert tiny.run() == (12, 1, "")
+
+
+def a_file(folder: Path) -> Path:
+    """Where no folder can be made, even by root."""
+    path = folder / "a file"
+    path.touch()
+    return path
+
+
+def test_a_folder_that_cannot_be_written(tiny):
+    """One warning, and it works, compiling anew each time."""
+    where = str(a_file(tiny.folder) / "cache")
+    for _ in range(2):
+        result, hits, errors = tiny.run(NUMBA_CACHE_DIR=where)
+        assert (result, hits) == (12, 0)
+        assert errors.count("RuntimeWarning") == 1
+        assert where in errors
+        assert "NUMBA_CACHE_DIR" in errors
+
+
+def test_without_a_folder_of_the_user_s_choice(tiny):
+    """Beside the kernels, where old versions go; else in the user's cache folder; else nowhere, with a warning."""
+    tiny.environment["NUMBA_CACHE_DIR"] = None
+    beside = tiny.package / "__pycache__"
+    assert tiny.run() == (12, 0, "")
+    assert tiny.run() == (12, 1, "")
+    (old,) = beside.glob("*.nbc")
+    (tiny.package / "inner.py").write_text(INNER.replace("2 *", "3 *"))
+    assert tiny.run() == (13, 0, "")
+    (new,) = beside.glob("*.nbc")
+    assert new != old
+    # A read-only install.
+    shutil.rmtree(beside)
+    beside.touch()
+    home = tiny.folder / "home"
+    user = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "caches"), "LOCALAPPDATA": str(home)}
+    assert tiny.run(**user) == (13, 0, "")
+    assert tiny.run(**user) == (13, 1, "")
+    assert len(list(home.rglob("*.nbc"))) == 1
+    nowhere = str(a_file(tiny.folder) / "cache")
+    result, hits, errors = tiny.run(**{name: nowhere for name in user})
+    assert (result, hits) == (13, 0)
+    assert errors.count("RuntimeWarning") == 1
+
+
+def test_flags():
+    """NaN and infinities survive, division does not raise, indices are not verified."""
+    assert jit.FLAGS["fastmath"] <= {"contract", "nsz"}
+    assert jit.FLAGS["nogil"]
+    assert jit.FLAGS["error_model"] == "numpy"
+
+
+def test_checked_build(tiny):
+    (tiny.package / "inner.py").write_text(INNER.replace("x[0]", "x[len(x)]"))
+    process = tiny.start(FASTPROP_CHECKED="1")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "IndexError" in errors
+
+
+# The real kernels
+
+TRAIN = """
+import numpy as np
+import fastprop
+
+def train(seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((60, 5)), rng.standard_normal((60, 2))
+    net = fastprop.Network([5, 20, 2], seed=seed)
+    net.fit(X, y, optimizer=fastprop.Adam(0.01), epochs=20)
+    return net.get_parameters()
+"""
+
+
+def train(seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((60, 5)), rng.standard_normal((60, 2))
+    net = Network([5, 20, 2], seed=seed)
+    net.fit(X, y, optimizer=Adam(0.01), epochs=20)
+    return net.get_parameters()
+
+
+def test_a_new_process_compiles_nothing():
+    train(0)
+    code = TRAIN + """
+from fastprop.kernels import training
+parameters = train(0)
+print(parameters.tobytes().hex(), sum(training.train.stats.cache_hits.values()),
+      sum(training.train.stats.cache_misses.values()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    parameters, hits, misses = done.stdout.split()
+    assert (hits, misses) == ("1", "0")
+    assert parameters == train(0).tobytes().hex()
+
+
+def test_threads():
+    """Each with a network of its own, at the same time, with the same results as one after the other."""
+    results = {}
+    threads = [threading.Thread(target=lambda i=i: results.update({i: train(i)})) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i in range(4):
+        np.testing.assert_array_equal(results[i], train(i))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_child_processes(method, tmp_path):
+    """Of a parent that has trained, too."""
+    if method == "fork" and not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    script = tmp_path / "script.py"
+    script.write_text(TRAIN + f"""
+import multiprocessing
+
+if __name__ == "__main__":
+    here = [train(seed) for seed in range(3)]
+    with multiprocessing.get_context({method!r}).Pool(2) as pool:
+        there = pool.map(train, range(3))
+    for a, b in zip(here, there, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(train(0), here[0])
+""")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

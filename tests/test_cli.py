@@ -1,0 +1,259 @@
+"""The command line: what it prints, what it refuses, and how it stops."""
+
+import builtins
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fastprop import cli
+from fastprop.activations import ACTIVATIONS
+from fastprop.losses import LOSSES
+from fastprop.optimizers import OPTIMIZERS
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line; return its exit code and what it printed on stdout and stderr."""
+
+    def run(line):
+        try:
+            code = cli.main(line.split())
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def python(*arguments, **environment):
+    """A Python process of its own."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def test_help_and_version_import_nothing_heavy():
+    heavy = "{'numba', 'numpy', 'sklearn'} & {*sys.modules}"
+    code = f"import sys, fastprop.cli as cli; cli.build_parser(); print({heavy})"
+    assert python("-c", code).stdout == "set()\n"
+    done = python("-m", "fastprop", "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"fastprop \d+\.\d+\.\d+\n", done.stdout)
+
+
+@pytest.mark.parametrize("line", ["", "--help", "train --help", "train digits --help", "train xor --help",
+                                  "warmup --help", "doctor --help"])  # fmt: skip
+def test_help(run, line):
+    code, out, err = run(line)
+    assert (code, err) == (0, "")
+    assert "usage: fastprop" in out
+    assert max(map(len, out.splitlines())) <= 110
+
+
+def test_help_names_every_choice():
+    assert cli.ACTIVATIONS.split(", ") == [name for name in ACTIVATIONS if name != "softmax"]
+    assert cli.LOSSES.split(", ") == list(LOSSES)
+    assert cli.OPTIMIZERS.split(", ") == list(OPTIMIZERS)
+
+
+def test_digits(run):
+    code, out, _ = run("train digits")
+    assert code == 0
+    epochs = re.findall(
+        r"^epoch +(\d+)/30   loss (\d+\.\d+)   test accuracy +(\d+\.\d+) %$", out, re.MULTILINE
+    )
+    assert [int(number) for number, *_ in epochs] == list(range(1, 31))
+    losses = [float(loss) for _, loss, _ in epochs]
+    assert losses[-1] < 0.05 < 0.5 < losses[0]
+    final = re.search(r"^test accuracy (\d+\.\d+) % \((\d+) of 450\) after 30 epochs", out, re.MULTILINE)
+    assert float(final[1]) >= 97
+    assert float(final[1]) == pytest.approx(100 * int(final[2]) / 450, abs=0.005)
+    assert float(final[1]) == float(epochs[-1][2])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--sizes 64 32 16 10 --hidden tanh gelu",
+        "--sizes 64,32,10 --hidden elu --dtype float64",
+        "--hidden-sizes",
+        "--hidden-sizes 20 20 --hidden silu,relu --batch-size 100",
+        "--output sigmoid",
+        "--output identity --loss huber",
+        "--loss mse",
+        "--optimizer sgd --learning-rate 0.05 --momentum 0.9 --seed 7",
+    ],
+)
+def test_digits_with_options(run, options):
+    code, out, _ = run(f"train digits --epochs 8 --no-progress {options}")
+    assert code == 0
+    assert out.count("\n") == 1
+    assert float(re.match(r"test accuracy (\d+\.\d+) %", out)[1]) > 80
+
+
+def test_no_epochs(run):
+    code, out, _ = run("train digits --epochs 0 --no-progress")
+    assert code == 0
+    assert "after 0 epochs" in out
+
+
+def test_xor(run):
+    code, out, _ = run("train xor")
+    assert code == 0
+    assert len(re.findall(r"^epoch", out, re.MULTILINE)) == 10
+    table = np.array(re.findall(r"^ (\d)  (\d) +(\d) +(\d\.\d+)$", out, re.MULTILINE), dtype=float)
+    assert table[:, :3].tolist() == [[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    np.testing.assert_allclose(table[:, 3], table[:, 2], atol=0.05)
+    assert "Seed 0 reaches XOR. Others may get stuck" in out
+
+
+def test_xor_gets_stuck_from_the_seeds_it_names(run):
+    from fastprop.tasks import STUCK
+
+    for seed in range(20):
+        _, out, _ = run(f"train xor --no-progress --seed {seed}")
+        assert (f"Seed {seed} does not reach XOR" in out) == (seed in STUCK), seed
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("nonsense", "choose from '?train'?, '?warmup'?, '?doctor'?, '?bench'?"),
+        ("train", "digits,xor"),
+        ("train mnist", "choose from '?digits'?, '?xor'?"),
+        ("train digits --hidden rel", "hidden must be one of identity, .*; got 'rel'"),
+        ("train digits --hidden relu tanh", "hidden must name 1 activation"),
+        ("train digits --hidden softmax", "for the output only"),
+        ("train digits --output nope", "output must be one of identity, .*softmax; got 'nope'"),
+        ("train digits --loss nope", "loss must be one of squared_error, .*; got 'nope'"),
+        ("train digits --optimizer nope", "optimizer must be one of sgd, adam.*; got 'nope'"),
+        ("train digits --learning-rate -1", "learning_rate must be a finite number ≥ 0, got -1.0"),
+        ("train digits --learning-rate nan", "learning_rate must be a finite number"),
+        ("train digits --learning-rate fast", "--learning-rate: invalid float value: 'fast'"),
+        ("train digits --momentum 0.9", "--momentum must go with an optimizer that has one"),
+        ("train digits --optimizer sgd --momentum 1", "momentum must be .* < 1, got 1.0"),
+        ("train digits --epochs -1", "epochs must be an integer ≥ 0, got -1"),
+        ("train digits --epochs 1.5", "--epochs: invalid int value: '1.5'"),
+        ("train digits --batch-size 0", "batch_size must be an integer ≥ 1, got 0"),
+        ("train digits --batch-size 1348", "batch_size must be at most the number of rows, 1347"),
+        ("train digits --dtype float16", "dtype must be one of float32, float64; got 'float16'"),
+        ("train digits --seed -1", "seed must be an integer ≥ 0, got -1"),
+        ("train digits --sizes 64 32", "--sizes must go from 64 inputs to 10 outputs, got"),
+        ("train digits --sizes 64 x 10", "--sizes: expected integers such as 64 128 10, got 'x'"),
+        ("train digits --sizes 64 0 10", "must be an integer ≥ 1, got 0"),
+        ("train digits --hidden-sizes 8 --sizes 64 10", "not allowed with"),
+        ("train digits --epoch 3", "unrecognized arguments: --epoch 3"),
+        ("train xor --output softmax", "output='softmax' must have at least 2 outputs"),
+        ("warmup --dtype int8", "choose from '?float32'?, '?float64'?, '?all'?"),
+    ],
+)
+def test_refusals_are_one_line(run, line, says):
+    code, out, err = run(line)
+    assert (code, out) == (2, "")
+    assert err.startswith("fastprop")
+    assert err.count("\n") == 1
+    assert re.search(says, err)
+
+
+def test_divergence_is_one_line(run):
+    code, _, err = run("train digits --optimizer sgd --learning-rate 1e30 --no-progress")
+    assert code == 1
+    assert err.splitlines()[-1].startswith("fastprop train digits: training diverged in epoch 1, step ")
+
+
+def test_ctrl_c_is_one_line(run, monkeypatch):
+    from fastprop.network import Network
+
+    def interrupted(*_, **options):
+        if options["epochs"]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastprop.machine.load", lambda *_: [])
+    monkeypatch.setattr(Network, "fit", interrupted)
+    code, _, err = run("train xor --no-progress")
+    assert (code, err.splitlines()[-1]) == (130, "fastprop train xor: interrupted")
+
+
+def test_a_reader_that_leaves_early(monkeypatch, run):
+    def gone(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("fastprop.machine.doctor", gone)
+    monkeypatch.setattr(cli.os, "dup2", lambda *_: None)
+    monkeypatch.setattr(sys.stdout, "fileno", lambda: 1, raising=False)
+    assert run("doctor")[::2] == (1, "")
+
+
+@pytest.mark.parametrize("missing", ["sklearn", "tqdm"])
+def test_missing_extras_say_what_to_install(run, monkeypatch, missing):
+    real = builtins.__import__
+
+    def no_extra(name, *args, **options):
+        if name.partition(".")[0] == missing:
+            raise ImportError(f"No module named {name!r}")
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", no_extra)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    code, out, err = run("train digits --epochs 1")
+    assert "python3 -m pip install 'fastprop-numba[cli]'" in err
+    if missing == "sklearn":
+        assert (code, out, err.count("\n")) == (2, "", 1)
+    else:  # a bar is no reason not to train
+        assert code == 0
+        assert "epoch 1/1" in out
+
+
+def test_progress_bar_is_for_terminals(run, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    code, out, err = run("train digits --epochs 3")
+    assert code == 0
+    assert len(re.findall(r"^epoch \d/3   loss", out, re.MULTILINE)) == 3
+    assert "/3 [" in err
+    code, out, err = run("train digits --epochs 3 --no-progress")
+    assert (code, out.count("\n"), err) == (0, 1, "")
+
+
+def test_warmup(run):
+    code, out, err = run("warmup --dtype all")
+    assert (code, err) == (0, "")
+    assert "folder:" in out
+    assert re.search(r"entry points ready, \d+ of them compiled now, in \d+\.\d s\n$", out)
+
+
+def test_warmup_calls_every_entry_point():
+    code = (
+        "from fastprop import machine\n"
+        "loaded = [entry for call in machine.load('float32') for entry in call.entries]\n"
+        "assert sorted(loaded) == sorted(machine._entries()), loaded\n"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_doctor(run):
+    code, out, err = run("doctor")
+    assert (code, err) == (0, "")
+    for finding in (
+        *("fastprop", "versions", "processor", "cores", "SIMD", "FMA", "tile", "checked build", "settings"),
+        "cache folder",
+    ):
+        assert re.search(rf"^{finding} +\S", out, re.MULTILINE), finding
+
+
+def test_a_wrong_setting_is_one_line():
+    done = python("-m", "fastprop", "doctor", FASTPROP_SIMD="mmx")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "fastprop doctor: FASTPROP_SIMD must be one of avx512, avx2, portable; got 'mmx'"
+    )
+
+
+def test_bench_options_are_the_modules_own():
+    parser = cli.build_parser(with_bench=True)
+    assert callable(parser.parse_args(["bench"]).run)
