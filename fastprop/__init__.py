@@ -4,6 +4,7 @@
 NumPy.
 """
 
+import os as _os
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,12 @@ __all__ = [
     "Optimizer",
     "reference",
 ]
+
+# In a clone, which Python prefers to what is installed when it is started there, the kernels are not in this folder
+# but beside it.
+_folder = _os.path.dirname(__file__)
+if not _os.path.isdir(_os.path.join(_folder, "kernels")) and _os.path.isdir(_os.path.join(_folder, "..", "kernels")):
+    __path__.append(_os.path.dirname(_folder))
 
 # Names come from their modules when they are first asked for: Numba takes a third of a second to import, for
 # which neither `fastprop --help` nor the NumPy reference should wait.

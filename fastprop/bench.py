@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -28,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `fastprop bench`."""
     parser.description = _DESCRIPTION
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these workloads; all of them by default")
-    parser.add_argument(
-        "--peers", nargs="*", choices=PEERS, default=PEERS, help="these; all of them by default"
-    )
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS, help="these; all of them by default")
     parser.add_argument("--rounds", type=_positive(int), default=5, help="turns of each (%(default)s)")
     parser.add_argument(
         "--seconds", type=_positive(float), default=1.0, help="of a turn, at least one epoch (%(default)s)"
@@ -60,26 +59,23 @@ def run(options: argparse.Namespace) -> int:
     table = {name: w for name, w in table.items() if not options.only or name in options.only}
 
     pythons = dict(options.peer_python)
-    libraries = [
-        _Library(name, pythons.get(name, sys.executable), path, options.dtype, options.threads)
-        for name in (OWN, *options.peers)
-    ]
-    try:
-        report = {"machine": _machine(), "dtype": options.dtype, "threads": options.threads}
-        report["versions"] = {library.name: library.version for library in libraries if library.version}
-        for library in libraries:
-            if not library.version:
-                print(f"{library.name} is left out: {library.missing}", file=sys.stderr)
-        libraries = [library for library in libraries if library.version]
+    report: dict[str, Any] = {"machine": _machine(), "dtype": options.dtype, "threads": options.threads}
+    with contextlib.ExitStack() as stack:
+        libraries = []
+        for name in (OWN, *options.peers):
+            library = _Library(name, pythons.get(name, sys.executable), path, options.dtype, options.threads)
+            stack.enter_context(library)
+            if library.version:
+                libraries.append(library)
+            else:
+                print(f"{name} is left out: {library.missing}", file=sys.stderr)
+        report["versions"] = {library.name: library.version for library in libraries}
         layout = _Table([library.name for library in libraries], max(map(len, table)))
         print(_heading(report), layout.heading(), sep="\n\n", flush=True)
         rows = []
         for name, workload in table.items():
             rows.append(_measure(name, workload, libraries, options))
             print(layout.row(rows[-1]), flush=True)
-    finally:
-        for library in libraries:
-            library.close()
 
     report["workloads"] = rows
     report["peak_gflops"] = max((row["peak_gflops"] for row in rows if row["peak_gflops"]), default=None)
@@ -111,9 +107,12 @@ class _Library:
         }
         command = [python, str(Path(__file__).with_name("peers.py")), name, path, dtype, count]
         self.name = name
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            )
+        except OSError as error:
+            raise ValueError(f"{python} cannot run {name}: {error.strerror}") from error
         hello = self._answer()
         self.version, self.missing = hello.get("version"), hello.get("error")
 
@@ -125,20 +124,18 @@ class _Library:
             return {"error": "its process has ended"}
         return self._answer()
 
-    def close(self) -> None:
-        with self._process as process:  # closes its input, at which it ends
-            process.communicate()
+    def __enter__(self) -> _Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()  # closes its input, at which it ends
 
     def _answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline()  # type: ignore[union-attr]
-        return (
-            json.loads(line) if line else {"error": f"its process ended with status {self._process.wait()}"}
-        )
+        return json.loads(line) if line else {"error": f"its process ended with status {self._process.wait()}"}
 
 
-def _measure(
-    name: str, workload: Any, libraries: list[_Library], options: argparse.Namespace
-) -> dict[str, Any]:
+def _measure(name: str, workload: Any, libraries: list[_Library], options: argparse.Namespace) -> dict[str, Any]:
     """Rounds in which the libraries take turns at one workload. A library's result is its median epoch."""
     first: dict[str, float] = {}
     times: dict[str, list[list[float]]] = {}

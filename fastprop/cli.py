@@ -75,8 +75,8 @@ class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` whose errors are one line."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(*args, allow_abbrev=False, **options)
+        as_written = argparse.RawDescriptionHelpFormatter
+        super().__init__(*args, **{"formatter_class": as_written, "allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -129,11 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser(with_bench: bool = False) -> Parser:
     """The parser of all commands; the options of ``bench`` are its module's, imported only ``with_bench``."""
-    parser = Parser(
-        "fastprop", description=DESCRIPTION, epilog=EXAMPLES, usage="fastprop [--version] COMMAND ..."
-    )
+    parser = Parser("fastprop", description=DESCRIPTION, epilog=EXAMPLES, usage="fastprop [--version] COMMAND ...")
     parser.add_argument("--version", action="store_true", help="print the version and stop")
-    parser.set_defaults(run=lambda options: _version() if options.version else parser.print_help() or 0)
+    parser.set_defaults(run=lambda options: _about(parser, options.version))
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", prog="fastprop")
 
     train = commands.add_parser("train", help="train a network on digits or xor", description=TRAIN)
@@ -199,28 +197,20 @@ def _add_training(
         "--loss", metavar="NAME", default=loss,
         help=f"{LOSSES} (default: {loss or 'the one that goes with the output'})",
     )  # fmt: skip
-    network.add_argument(
-        "--dtype", metavar="TYPE", default="float32", help="float32 or float64 (default: float32)"
-    )
+    network.add_argument("--dtype", metavar="TYPE", default="float32", help="float32 or float64 (default: float32)")
     network.add_argument(
         "--seed", type=int, metavar="N", default=0, help="of the first weights and the shuffles (default: 0)"
     )
 
     training = parser.add_argument_group("training")
-    training.add_argument(
-        "--optimizer", metavar="NAME", default=optimizer, help=f"{OPTIMIZERS} (default: {optimizer})"
-    )
+    training.add_argument("--optimizer", metavar="NAME", default=optimizer, help=f"{OPTIMIZERS} (default: {optimizer})")
     training.add_argument(
         "--learning-rate", type=float, metavar="RATE",
         help="default: " + ", ".join(f"{rate} for {name}" for name, rate in rates.items()),
     )  # fmt: skip
-    training.add_argument(
-        "--momentum", type=float, metavar="M", help="of sgd, from 0 to below 1 (default: 0)"
-    )
+    training.add_argument("--momentum", type=float, metavar="M", help="of sgd, from 0 to below 1 (default: 0)")
     training.add_argument("--epochs", type=int, metavar="N", default=epochs, help=f"default: {epochs}")
-    training.add_argument(
-        "--batch-size", type=int, metavar="N", default=batch_size, help=f"default: {batch_size}"
-    )
+    training.add_argument("--batch-size", type=int, metavar="N", default=batch_size, help=f"default: {batch_size}")
     parser.add_argument(
         "--no-progress", "--quiet", dest="progress", action="store_false", help="print the result alone"
     )
@@ -240,10 +230,14 @@ def _in_one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _version() -> int:
-    from . import __version__
+def _about(parser: Parser, version: bool) -> int:
+    """What ``fastprop`` says without a command."""
+    if version:
+        from . import __version__
 
-    print(f"fastprop {__version__}")
+        print(f"fastprop {__version__}")
+    else:
+        parser.print_help()
     return 0
 
 

@@ -21,7 +21,8 @@ from .kernels import losses as loss_codes
 from .kernels import training
 from .kernels.products import DEPTH_BLOCK
 from .kernels.random import random_bits
-from .losses import DEFAULTS, Loss, loss as loss_of
+from .losses import DEFAULTS, Loss
+from .losses import loss as loss_of
 from .optimizers import Optimizer
 
 DTYPES = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
@@ -134,10 +135,9 @@ class Network:
         self._progress = np.zeros(training.PROGRESS, np.int64)
         self._step_loss = np.zeros(1)
         self._no_order = np.empty(0, np.int64)
-        self._no_labels = _frozen(np.empty(0, np.int64))
-        self._no_targets = _frozen(np.empty((0, self._sizes[-1]), self._dtype))
-        self._no_outputs = np.empty((0, self._sizes[-1]), self._dtype)
-        self._no_weights = _frozen(np.empty(0, self._dtype))
+        self._no_labels = np.empty(0, np.int64)
+        self._no_targets = np.empty((0, self._sizes[-1]), self._dtype)
+        self._no_weights = np.empty(0, self._dtype)
         low, high = self._loss._domain
         largest = float(np.finfo(self._dtype).max)
         self._domain = (max(low, -largest), min(high, largest))
@@ -345,8 +345,8 @@ class Network:
             self._rows, self._has_gradients = 0, False
             self._units.reserve(len(inputs))
             units = self._units
-            if not training.forward(
-                units.layers, self._slopes, self._store.data, units.data, _frozen(inputs), self._no_order
+            if not training.forward[self._dtype](
+                units.layers, self._slopes, self._store.data, units.data, inputs, self._no_order
             ):
                 raise _not_finite("X", inputs)
             self._rows = len(inputs)
@@ -388,7 +388,7 @@ class Network:
         weights = self._weights_of(sample_weight, self._rows)
         with self._alone:
             self._has_gradients = False
-            cost = training.backward(
+            cost = training.backward[self._dtype](
                 self._units.layers, self._slopes, self._store.data, self._store.reserve_gradients(), self._units.data,
                 self._rows, targets, labels, *self._domain, weights, self._no_order, *self._loss_numbers,
             )  # fmt: skip
@@ -425,7 +425,7 @@ class Network:
             raise _not_finite("dC_da", slope)
         with self._alone:
             self._units.view(len(self._sizes) - 1, column.DELTA, self._rows)[...] = slope
-            training.backward_from_delta(
+            training.backward_from_delta[self._dtype](
                 self._units.layers, self._slopes, self._store.data, self._store.reserve_gradients(), self._units.data,
                 self._rows,
             )  # fmt: skip
@@ -462,7 +462,7 @@ class Network:
             raise ValueError("step must come after backward; there are no gradients yet")
         with self._alone:
             fresh = self._prepare(rule)
-            if training.step(
+            if training.step[self._dtype](
                 self._store.layers, rule._code, rule._hyper, rule._steps + 1, self._store.data,
                 self._store.gradients, rule._moments, self._snapshot,
             ):  # fmt: skip
@@ -675,7 +675,7 @@ class Network:
         inputs = checks.matrix("X", X, self._sizes[0], self._dtype)
         outputs = np.empty((len(inputs), self._sizes[-1]), self._dtype)
         with self._alone:
-            self._infer(_frozen(inputs), self._no_targets, self._no_labels, self._no_weights, outputs)
+            self._infer(inputs, self._no_targets, self._no_labels, self._no_weights, outputs)
         return outputs
 
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -719,27 +719,27 @@ class Network:
 
     def _data(self, name_X: str, X: Any, name_y: str, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         inputs = checks.matrix(name_X, X, self._sizes[0], self._dtype)
-        return (_frozen(inputs), *self._targets(name_y, y, len(inputs)))
+        return (inputs, *self._targets(name_y, y, len(inputs)))
 
     def _targets(self, name: str, y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Targets and labels, one of them empty."""
         if self._loss._code == loss_codes.CROSS_ENTROPY:
             array = checks.any_array(name, y)
             if array.ndim == 1:
-                return self._no_targets, _frozen(checks.labels(name, array, rows))
+                return self._no_targets, checks.labels(name, array, rows)
             targets = checks.targets(name, array, rows, self._sizes[-1], self._dtype)
             sums = targets.sum(axis=1, dtype=np.float64)
             wrong = np.abs(sums - 1) > 1e-3
             if wrong.any():
                 row = int(np.argmax(wrong))
                 raise ValueError(f"{name} must have rows that sum to 1 for cross_entropy, got {sums[row]} at row {row}")
-            return _frozen(targets), self._no_labels
-        return _frozen(checks.targets(name, y, rows, self._sizes[-1], self._dtype)), self._no_labels
+            return targets, self._no_labels
+        return checks.targets(name, y, rows, self._sizes[-1], self._dtype), self._no_labels
 
     def _weights_of(self, sample_weight: Any, rows: int, name: str = "sample_weight") -> np.ndarray:
         if sample_weight is None:
             return self._no_weights
-        return _frozen(checks.weights(name, sample_weight, rows, self._dtype))
+        return checks.weights(name, sample_weight, rows, self._dtype)
 
     def _validation(self, data: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
@@ -783,7 +783,7 @@ class Network:
         self._counter = int(self._progress[training.COUNTER])
 
     def _train(self, rule, inputs, targets, labels, weights, order, batch, losses, epochs, steps) -> float:
-        return training.train(
+        return training.train[self._dtype](
             self._units.layers, self._slopes, self._store.data, self._store.gradients, rule._moments, self._snapshot,
             self._units.data, inputs, targets, labels, *self._domain, weights, order, batch, self._key,
             *self._loss_numbers, rule._code, rule._hyper, self._progress, losses, epochs, steps,
@@ -796,9 +796,9 @@ class Network:
     def _infer(self, inputs, targets, labels, weights, outputs=None) -> float:
         self._inference.reserve(min(self._inference_rows, len(inputs)))
         total = float(weights.sum(dtype=np.float64)) if len(weights) else float(len(inputs))
-        cost, status = training.infer(
+        cost, status = training.infer[self._dtype](
             self._inference.layers, self._slopes, self._store.data, self._inference.data, self._inference.capacity,
-            inputs, self._no_outputs if outputs is None else outputs, targets, labels, *self._domain, weights, total,
+            inputs, self._no_targets if outputs is None else outputs, targets, labels, *self._domain, weights, total,
             self._no_order, *self._loss_numbers,
         )  # fmt: skip
         if status == training.BAD_INPUT:
@@ -916,13 +916,6 @@ def _dtype(dtype: Any) -> np.dtype:
         elif isinstance(dtype, (type, np.dtype)) and np.dtype(dtype) == known:
             return known
     raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
-
-
-def _frozen(array: np.ndarray) -> np.ndarray:
-    """A read-only view: kernels take their data as such, so that one signature serves writable arrays too."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def _flat(weights: list[np.ndarray], biases: list[np.ndarray]) -> np.ndarray:

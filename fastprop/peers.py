@@ -26,9 +26,7 @@ import numpy as np
 def _fastprop(w, x, y, rate, threads):
     import fastprop
 
-    net = fastprop.Network(
-        w.sizes, w.hidden, w.output, loss=w.loss, dtype=x.dtype.name, seed=0, threads=threads
-    )
+    net = fastprop.Network(w.sizes, w.hidden, w.output, loss=w.loss, dtype=x.dtype.name, seed=0, threads=threads)
     optimizer = {
         "sgd": lambda: fastprop.SGD(rate),
         "momentum": lambda: fastprop.SGD(rate, momentum=0.9),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from argparse import Namespace
@@ -72,9 +73,7 @@ def xor(options: Namespace) -> int:
     *some, last = map(str, STUCK)
     stuck = f"{', '.join(some)} and {last}"
     if np.array_equal(outputs() > 0.5, y):
-        print(
-            f"Seed {network.seed} reaches XOR. Others may get stuck: of seeds 0 to 19, {stuck} do by default."
-        )
+        print(f"Seed {network.seed} reaches XOR. Others may get stuck: of seeds 0 to 19, {stuck} do by default.")
     else:
         print(
             f"Seed {network.seed} does not reach XOR with these options: it is stuck, or needs more epochs. "
@@ -155,10 +154,10 @@ def _compile(dtype: str) -> None:
 def _bar(options: Namespace, epochs: int, every: int) -> Iterator[tuple[Callable[[str], None], range]]:
     """The epochs, ``every`` so many at a time, with a function that says a line above the progress bar."""
     chunks = [range(start, min(start + every, epochs)) for start in range(0, epochs, every)]
-    tqdm = None
+    tqdm: Any = None
     if options.progress and sys.stderr.isatty():
         try:
-            from tqdm import tqdm
+            tqdm = importlib.import_module("tqdm").tqdm
         except ImportError:
             print(f"no progress bar, for want of tqdm: {INSTALL}", file=sys.stderr)
     if tqdm is None:

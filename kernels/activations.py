@@ -8,7 +8,7 @@ of no consequence, and δ there is 0 before and after.
 import math
 
 from .jit import njit
-from .simd import absolute, first_lanes, fma, lanes, load, max_lanes, maximum, select, splat, store, sum_lanes
+from .simd import first_lanes, fma, lanes, load, max_lanes, maximum, select, splat, store, sum_lanes
 from .vecmath import exp, expm1, gelu, gelu_and_slope, sigmoid, silu, silu_and_slope, softplus, tanh
 
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU, SOFTMAX = range(10)

@@ -4,11 +4,10 @@
 read was as it must be; the caller looks for the culprit.
 """
 
-import math
 
 from .jit import njit
-from .layers import A, ROW_WEIGHT, STRIDE, TARGET, WIDTH
-from .simd import absolute, any_lanes, first_lanes, fma, lanes, load, load_partial, splat, store
+from .layers import ROW_WEIGHT, STRIDE, TARGET, WIDTH, A
+from .simd import any_lanes, first_lanes, fma, lanes, load, load_partial, splat, store
 
 
 @njit

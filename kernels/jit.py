@@ -5,7 +5,7 @@ Only this file touches Numba's own ``njit``. A kernel is written as ::
     @njit
     def kernel(...): ...
 
-and a function that Python calls as ``@njit(entry=True)``. A kernel can be called from compiled code alone. Numba would
+and a function that Python calls as ``@njit(entry=TYPES)``. A kernel can be called from compiled code alone. Numba would
 optimise it, and make machine code of it, once by itself and once more in each function that calls it, and again in
 their callers: with five levels of calls that was nine tenths of the compilation. Here a kernel stays as it is until
 an entry point takes it in; LLVM optimises the entry as one module, once, and the cache on disk holds entries only.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import itertools
 import os
 import pickle
@@ -37,6 +38,7 @@ import numpy as np
 from numba.core import compiler
 from numba.core.caching import _Cache
 from numba.core.codegen import JITCodeLibrary
+from numba.core.registry import CPUDispatcher
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
@@ -57,34 +59,66 @@ FLAGS = {
 }
 
 
-def njit(function=None, *, entry: bool = False, inline: bool = False):
-    """Compile a kernel.
+def njit(function=None, *, entry: dict | None = None, inline: bool = False):
+    """Compile a kernel, or make an `Entry`.
 
     Parameters
     ----------
     function : callable
         The kernel. ``njit`` works with and without parentheses.
-    entry : bool
-        Python calls it: make machine code of it and all it calls, and keep that on disk.
+    entry : dict, optional
+        Python calls it: make machine code of it and all it calls, and keep that on disk. The Numba type of each
+        argument by its name, as a function of the type T of the network's numbers.
     inline : bool
         Always inline it into its callers: for functions of SIMD values, which must stay in registers.
     """
 
     def decorate(python_function):
-        if entry:
-            dispatcher = numba.njit(python_function, pipeline_class=_EntryCompiler, **FLAGS)
-            dispatcher._cache = KernelCache(python_function)
-            return dispatcher
-        return numba.njit(
-            python_function,
-            forceinline=inline,
-            pipeline_class=_KernelCompiler,
-            no_cpython_wrapper=True,
-            no_cfunc_wrapper=True,
-            **FLAGS,
-        )
+        if entry is not None:
+            return Entry(python_function, entry)
+        options = {"nopython": True, "forceinline": inline, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        return _Kernel(python_function, targetoptions=options | FLAGS, pipeline_class=_KernelCompiler)
 
     return decorate if function is None else decorate(function)
+
+
+class Entry(dict):
+    """A compiled function for Python: ``entry[dtype](...)``, compiled when it is first asked for.
+
+    What it holds is the bare machine code. Numba's dispatcher would first find out the type of each argument, in
+    microseconds where an array is read-only; here the types are known, and one signature serves read-only arrays too.
+    """
+
+    def __init__(self, function, types):
+        super().__init__()
+        names = list(inspect.signature(function).parameters)
+        self._types = [types[name] for name in names]
+        self._place_of_dtype = names.index("parameters")
+        self.dispatcher = numba.njit(function, pipeline_class=_EntryCompiler, **FLAGS)
+        self.dispatcher._cache = KernelCache(function)
+
+    def __missing__(self, dtype):
+        number = numba.from_dtype(np.dtype(dtype))
+        self[dtype] = self.dispatcher.compile(tuple(make(number) for make in self._types))
+        return self[dtype]
+
+    def __call__(self, *arguments):
+        return self[arguments[self._place_of_dtype].dtype](*arguments)
+
+    @property
+    def signatures(self):
+        """The argument types compiled so far."""
+        return self.dispatcher.signatures
+
+
+class _Kernel(CPUDispatcher):
+    """A function that only compiled code can call."""
+
+    def add_overload(self, cres):
+        self.overloads[tuple(cres.signature.args)] = cres
+
+    def _compile_for_args(self, *args, **kwargs):
+        raise TypeError(f"{self.__name__} is a kernel: call it from a function compiled by numba.njit")
 
 
 class _KernelLibrary(JITCodeLibrary):
@@ -113,12 +147,16 @@ class _KernelLibrary(JITCodeLibrary):
 
 
 class _EntryLibrary(JITCodeLibrary):
-    """An entry point with all its kernels, which nobody else can see: so LLVM may change what they are passed."""
+    """An entry point with all its kernels, which nobody else can see: so LLVM may change what they are passed.
+
+    Their linkage is private and not merely internal: the run-time linker would still find an internal function by its
+    name, and give it to another module, which calls it with the arguments it had before.
+    """
 
     def _optimize_final_module(self):
         for function in self._final_module.functions:
             if not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:
-                function.linkage = llvm.Linkage.internal
+                function.linkage = llvm.Linkage.private
         super()._optimize_final_module()
 
 

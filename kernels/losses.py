@@ -8,7 +8,7 @@ import math
 
 from .activations import SIGMOID, SOFTMAX, multiply_by_slope
 from .jit import njit
-from .layers import A, ACTIVATION, DELTA, ROW_WEIGHT, STRIDE, TARGET, WIDTH, Z
+from .layers import ACTIVATION, DELTA, ROW_WEIGHT, STRIDE, TARGET, WIDTH, A, Z
 from .simd import (
     absolute,
     by_dtype,

@@ -3,19 +3,24 @@
 import time
 
 import numpy as np
+from numba import types
 
 from .jit import njit
 from .simd import TILE_ROWS, TILE_VECTORS, lanes, load_tile, store_tile, tile_fma
 
 
-@njit(entry=True)
-def _multiply_add(a, b, tile, repeats):
-    """tile += a·b, ``repeats`` times. The loop stores nothing, so its operands are loaded once, before it."""
-    stride = TILE_VECTORS * lanes(tile)
-    c = load_tile(tile, 0, stride, TILE_ROWS, TILE_VECTORS)
+def _flat(number):
+    return types.Array(number, 1, "C")
+
+
+@njit(entry={"a": _flat, "b": _flat, "parameters": _flat, "repeats": lambda number: types.int64})
+def _multiply_add(a, b, parameters, repeats):
+    """parameters += a·b, a tile of it, ``repeats`` times. The loop stores nothing, so its operands are loaded once, before it."""
+    stride = TILE_VECTORS * lanes(parameters)
+    c = load_tile(parameters, 0, stride, TILE_ROWS, TILE_VECTORS)
     for _ in range(repeats):
         c = tile_fma(c, a, 0, 0, b, 0)
-    store_tile(tile, 0, stride, c)
+    store_tile(parameters, 0, stride, c)
     return TILE_ROWS * stride
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from .activations import SOFTMAX, activate, multiply_by_slope
 from .jit import njit
-from .layers import A, ACTIVATION, BIASES, DELTA, SCRATCH, STRIDE, WEIGHTS, WIDTH, Z
+from .layers import ACTIVATION, BIASES, DELTA, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
 from .simd import (
     TILE_ROWS,
     TILE_VECTORS,

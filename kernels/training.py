@@ -9,11 +9,12 @@ order in which rows are taken (empty: as they stand).
 import math
 
 import numpy as np
+from numba import types
 
 from .activations import multiply_by_slope
 from .batches import all_finite, gather_inputs, gather_targets, total_weight, weigh_rows
 from .jit import njit
-from .layers import A, ACTIVATION, BIASES, DELTA, STRIDE, WEIGHTS, WIDTH, Z
+from .layers import ACTIVATION, BIASES, DELTA, STRIDE, WEIGHTS, WIDTH, A, Z
 from .losses import output_error
 from .products import DEPTH_BLOCK, delta_product, forward_product, weight_gradient, weight_update
 from .random import permute
@@ -29,6 +30,28 @@ COUNTER = 4  # the generator's position
 STATUS = 5  # one of the following
 GOOD, BAD_PARAMETERS, BAD_INPUT, BAD_TARGET, DIVERGED = range(5)
 PROGRESS = 6
+
+
+def _array(dimensions, dtype=None, readonly=False):
+    return lambda number: types.Array(dtype or number, dimensions, "C", readonly=readonly)
+
+
+#: The types of the entries' arguments, T being the network's dtype. Data may be read-only.
+TYPES = {
+    **dict.fromkeys(("parameters", "gradients", "moments", "snapshot", "units"), _array(1)),
+    **dict.fromkeys(("slopes", "hyper", "losses"), _array(1, types.float64)),
+    **dict.fromkeys(("order", "progress"), _array(1, types.int64)),
+    **dict.fromkeys(("X", "targets"), _array(2, readonly=True)),
+    **dict.fromkeys(
+        ("rows", "capacity", "batch", "loss", "optimizer", "number", "epochs", "steps"), lambda number: types.int64
+    ),
+    **dict.fromkeys(("low", "high", "total", "loss_parameter"), lambda number: types.float64),
+    "layers": _array(2, types.int64),
+    "labels": _array(1, types.int64, readonly=True),
+    "weights": _array(1, readonly=True),
+    "outputs": _array(2),
+    "key": lambda number: types.uint64,
+}
 
 
 @njit
@@ -83,7 +106,7 @@ def keep(parameters, moments, snapshot):
     return True
 
 
-@njit(entry=True)
+@njit(entry=TYPES)
 def forward(layers, slopes, parameters, units, X, order):
     """Fill z and a of every layer for the rows of X; return whether X was finite."""
     good = gather_inputs(layers, X, order, 0, len(X), units)
@@ -92,7 +115,7 @@ def forward(layers, slopes, parameters, units, X, order):
     return good
 
 
-@njit(entry=True)
+@njit(entry=TYPES)
 def backward(layers, slopes, parameters, gradients, units, rows, targets, labels, low, high, weights, order, loss,
              loss_parameter):  # fmt: skip
     """Fill δ and the gradients of the last ``forward``; return C, NaN where the targets are bad."""
@@ -104,7 +127,7 @@ def backward(layers, slopes, parameters, gradients, units, rows, targets, labels
     return cost
 
 
-@njit(entry=True)
+@njit(entry=TYPES)
 def backward_from_delta(layers, slopes, parameters, gradients, units, rows):
     """The same from ∂C/∂a^(L), which stands where δ^(L) will be."""
     last = len(layers) - 1
@@ -113,7 +136,7 @@ def backward_from_delta(layers, slopes, parameters, gradients, units, rows):
     backward_pass(layers, slopes, parameters, gradients, units, rows)
 
 
-@njit(entry=True)
+@njit(entry=TYPES)
 def step(layers, optimizer, hyper, number, parameters, gradients, moments, snapshot):
     """Update number ``number`` from the stored gradients; return whether all parameters are finite after it."""
     good = keep(parameters, moments, snapshot)
@@ -123,7 +146,7 @@ def step(layers, optimizer, hyper, number, parameters, gradients, moments, snaps
     return good and all_finite(parameters)
 
 
-@njit(entry=True)
+@njit(entry=TYPES)
 def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labels, low, high, weights, total, order,
           loss, loss_parameter):  # fmt: skip
     """Outputs of X into ``outputs`` (unless it is empty) and the loss where targets are given, ``capacity`` rows a time.
@@ -150,7 +173,7 @@ def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labe
     return cost, GOOD
 
 
-@njit(entry=True)
+@njit(entry=TYPES)
 def train(layers, slopes, parameters, gradients, moments, snapshot, units, X, targets, labels, low, high, weights, order,
           batch, key, loss, loss_parameter, optimizer, hyper, progress, losses, epochs, steps):  # fmt: skip
     """Train until ``epochs`` epochs are done, or for ``steps`` steps, whichever comes first; return the last loss.

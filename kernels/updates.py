@@ -7,7 +7,7 @@
 import math
 
 from .jit import njit
-from .simd import fma, lanes, load, maximum, reciprocal, reciprocal_sqrt, splat, store
+from .simd import fma, lanes, load, reciprocal, reciprocal_sqrt, splat, store
 
 SGD, ADAM = range(2)
 LEARNING_RATE, WEIGHT_DECAY, MOMENTUM, NESTEROV = 0, 1, 2, 3

@@ -5,14 +5,16 @@ import importlib
 import pkgutil
 import tracemalloc
 
+import fastprop.kernels
 import numpy as np
 import pytest
+from fastprop.kernels import training
+from fastprop.kernels.jit import KernelCache
+from fastprop.kernels.products import DEPTH_BLOCK
 from numba.core.runtime import _nrt_python, rtsys
 
-import fastprop.kernels
 from fastprop import SGD, Adam, Network
 from fastprop.buffers import stride_of
-from fastprop.kernels import training
 
 RULES = {"sgd": lambda: SGD(0.01), "momentum": lambda: SGD(0.01, momentum=0.9), "adam": lambda: Adam(0.001)}
 VIEWS = ("weights", "biases", "pre_activations", "activations", "deltas", "weight_gradients", "bias_gradients")
@@ -77,11 +79,11 @@ def test_steps_allocate_nothing(rule):
     optimizer = RULES[rule]()
 
     def steps():
-        for _ in range(50):
+        for _ in range(200):
             net.train_step(X, y, optimizer)
 
     def three():
-        for _ in range(50):
+        for _ in range(200):
             net.forward(X)
             net.backward(y)
             net.step(optimizer)
@@ -89,8 +91,8 @@ def test_steps_allocate_nothing(rule):
     for loop in (steps, three):
         loop()
         stays, most = python_memory(loop)
-        assert stays < 4 * KIB  # for 50 steps; z of one layer alone takes 16
-        assert most < 8 * KIB  # the views that each call makes, a few at a time
+        assert stays < 16 * KIB  # for 200 steps
+        assert most < 32 * KIB  # a step's few views; a copy of the parameters alone takes 16 more
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -115,18 +117,21 @@ def test_epochs_allocate_nothing(rule, shuffle, monkeypatch):
 
 def test_entries_allocate_nothing():
     """Numba's runtime counts the arrays handed over; sizes, depth and steps add nothing to them."""
-    counts = []
-    for sizes, rows in (([1, 1], 1), ([50, 64, 64, 33, 10], 100)):
+
+    def counts(sizes, rows):
         net, X, y = problem(sizes, rows)
         rule = Adam()
-        calls = (lambda: net.forward(X), lambda: net.backward(y), lambda: net.step(rule), lambda: net.predict(X),
-                 lambda: net.evaluate(X, y), lambda: net.train_step(X, y, rule))  # fmt: skip
+        calls = (
+            lambda: net.forward(X), lambda: net.backward(y), lambda: net.step(rule),
+            lambda: net.train_step(X, y, rule), lambda: net.predict(X), lambda: net.evaluate(X, y),
+        )  # fmt: skip
         for call in calls:
             call()
-        net.forward(X)
-        counts.append([numba_memory(call) for call in calls])
-        assert all(stays == 0 for _, stays in counts[-1])
-    assert counts[0] == counts[1]
+        return [numba_memory(call) for call in calls]
+
+    small, large = counts([1, 1], 1), counts([50, 64, 64, 33, 10], 100)
+    assert small == large
+    assert all(stays == 0 for _, stays in large)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -160,10 +165,14 @@ def memory_bound(sizes, rows, moments, dtype) -> int:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("rule", "moments"), [("sgd", 0), ("momentum", 1), ("adam", 2)])
-@pytest.mark.parametrize(("sizes", "rows"), [([784, 1000, 500, 10], 100), ([8, 16, 3000], 500), ([2000, 30, 1], 300)])
+@pytest.mark.parametrize(
+    ("sizes", "rows"),
+    [([784, 1000, 500, 10], 100), ([100, 1500, 700, 10], 600), ([8, 16, 3000], 500), ([2000, 30, 1], 300)],
+)
 def test_memory_of_training(sizes, rows, rule, moments, dtype, request):
-    if moments and sizes[1] == 1000:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="the snapshot holds the moments once more"))
+    if sizes[1] >= 1000 and moments + (rows > DEPTH_BLOCK) > 1:
+        reason = "the snapshot holds the moments once more, which a gradient never stored makes up for once"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     _, X, y = problem(sizes, 2 * rows, dtype)
 
     def train():
@@ -211,9 +220,9 @@ def test_one_compilation_for_all(tmp_path):
     for dtype in ("float32", "float64"):
         use_everything(*problem((3, 4, 2), 5, dtype), "mse")
     before = signatures()
-    entries = {name: count for name, count in before.items() if name.startswith(training.__name__)}
-    assert sum(entries.values()) > 0
-    assert max(entries.values()) <= 2  # one for each dtype
+    entries = [value for value in vars(training).values() if isinstance(getattr(value, "_cache", None), KernelCache)]
+    assert len(entries) >= 6
+    assert all(len(entry.signatures) == 2 for entry in entries)  # one for each dtype
     losses = ("squared_error", "mse", "mae", "huber", "binary_cross_entropy", "cross_entropy", "poisson")
     activations = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu")
     for i in range(50):

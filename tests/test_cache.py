@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastprop.kernels import jit
 
 from fastprop import Adam, Network
-from fastprop.kernels import jit
 
 # A package with the kernels' decorator and two kernels, which compiles in no time.
 INNER = """
@@ -174,7 +174,7 @@ def test_without_a_folder_of_the_user_s_choice(tiny):
     assert tiny.run(**user) == (13, 1, "")
     assert len(list(home.rglob("*.nbc"))) == 1
     nowhere = str(a_file(tiny.folder) / "cache")
-    result, hits, errors = tiny.run(**{name: nowhere for name in user})
+    result, hits, errors = tiny.run(**dict.fromkeys(user, nowhere))
     assert (result, hits) == (13, 0)
     assert errors.count("RuntimeWarning") == 1
 

@@ -248,7 +248,7 @@ def test_without_a_seed_one_is_drawn():
 
 @pytest.mark.parametrize("activation", list(HIDDEN))
 def test_default_init(activation):
-    """He for the relu family, silu, gelu, softplus, elu: variance 2/fan_in. Glorot for the rest: 2/(fan_in + fan_out)."""
+    """He for the relu family, silu, gelu, softplus, elu: variance 2/fan_in. Glorot for the rest: 2/(in + out)."""
     function, _ = HIDDEN[activation]
     net = Network([400, 100, 1], function, seed=5)
     glorot = activation in ("identity", "sigmoid", "tanh")
@@ -713,7 +713,7 @@ def test_a_second_thread_is_refused():
     worker = threading.Thread(target=lambda: done.append(net.fit(X, y, epochs=epochs)))
     worker.start()
     deadline = time.monotonic() + 10
-    while not net._lock.locked():
+    while not net._alone._lock.locked():
         assert time.monotonic() < deadline
     calls = [
         lambda: net.forward(X), lambda: net.predict(X), lambda: net.evaluate(X, y), lambda: net.fit(X, y),

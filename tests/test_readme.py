@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 #: A fenced block: its language, and what it says.
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-MODULES = [m.name for m in pkgutil.iter_modules(fastprop.__path__) if m.name not in ("__main__", "kernels")]
+MODULES = [m.name for m in pkgutil.iter_modules(fastprop.__path__[:1]) if m.name not in ("__main__", "kernels")]
 
 
 def blocks(page):

@@ -8,8 +8,7 @@ def seconds_in_turn(*functions, turns=5, at_least=0.01):
     """Seconds of a call of each function: the median of some turns, which last so many seconds or more."""
     counts = [max(1, round(at_least / _seconds(function, 1))) for function in functions]
     rounds = [
-        [_seconds(function, count) for function, count in zip(functions, counts, strict=True)]
-        for _ in range(turns)
+        [_seconds(function, count) for function, count in zip(functions, counts, strict=True)] for _ in range(turns)
     ]
     return [median(times) for times in zip(*rounds, strict=True)]
 

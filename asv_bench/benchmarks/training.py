@@ -31,9 +31,7 @@ class Epoch:
 
     def setup(self, name):
         w = self.workload = replace(WORKLOADS[name], samples=SAMPLES[name])
-        self.epoch = {
-            library: EPOCHS[library](w, *w.data(), LEARNING_RATE, 1) for library in ("fastprop", "numpy")
-        }
+        self.epoch = {library: EPOCHS[library](w, *w.data(), LEARNING_RATE, 1) for library in ("fastprop", "numpy")}
         for epoch in self.epoch.values():
             epoch()
 
@@ -53,9 +51,7 @@ class Epoch:
     def track_share_of_peak(self, name):
         """Of the multiply-add rate that a loop in registers reaches, measured in turn."""
         peaks = []
-        seconds, _ = seconds_in_turn(
-            self.epoch["fastprop"], lambda: peaks.append(fma_peak(repeats=20_000)), turns=3
-        )
+        seconds, _ = seconds_in_turn(self.epoch["fastprop"], lambda: peaks.append(fma_peak(repeats=20_000)), turns=3)
         return self.workload.steps * flops_per_step(self.workload) / seconds / 1e9 / max(peaks)
 
     track_share_of_peak.unit = "of peak"
