@@ -153,7 +153,7 @@ def _entries() -> dict[str, tuple[int, int]]:
     """The entry points: how often each was found on disk, and how often it was not."""
     counts = {}
     for name, value in vars(training).items():
-        if isinstance(getattr(value, "_cache", None), jit.KernelCache):
-            stats: Any = value.stats
+        if isinstance(value, jit.Entry):
+            stats: Any = value.dispatcher.stats
             counts[name] = (sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
     return counts

@@ -86,7 +86,7 @@ def _torch(w, x, y, rate, threads):
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     activation = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
-    layers: list = []
+    layers = []
     for fan_in, fan_out in pairwise(w.sizes):
         layers += [nn.Linear(fan_in, fan_out), activation[w.hidden]()]
     layers[-1:] = [nn.Sigmoid()] if w.output == "sigmoid" else []

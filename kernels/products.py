@@ -27,6 +27,7 @@ from .simd import (
     lanes,
     load,
     load_tile,
+    prefetch_l2,
     splat,
     store,
     store_tile,
@@ -42,6 +43,8 @@ DEPTH_BLOCK = 512
 ROW_BLOCK = 512
 #: From so many rows of C and terms of the sum on, packing B's panel into consecutive memory pays.
 PACK_ROWS, PACK_DEPTH = 48, 64
+#: Terms of a sum for each row that is fetched ahead.
+HINT_TERMS = 8
 #: Rows of a panel of ∂C/∂W that are updated at a time: with their gradients they fit in the first-level cache.
 UPDATE_ROWS = 120
 #: Strides. Numba would compile a function anew for each literal integer it is called with, so these are int64.
@@ -67,17 +70,47 @@ def _tile_product(rows, vectors):
     return product
 
 
+def _tile_product_with_hints(rows, vectors):
+    @njit(inline=True)
+    def product(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, depth,
+                hint, hint_at, hint_step):  # fmt: skip
+        """The same, while a row of what will be needed next is fetched for every HINT_TERMS terms of the sum."""
+        tile = load_tile(init, init_at, init_row, rows, vectors)
+        for _ in range(depth // HINT_TERMS):
+            for v in range(vectors):
+                prefetch_l2(hint, hint_at + v * lanes(b))
+            hint_at += hint_step
+            for _ in range(HINT_TERMS):
+                tile = tile_fma(tile, a, a_at, a_row, b, b_at)
+                a_at += a_step
+                b_at += b_step
+        for _ in range(depth % HINT_TERMS):
+            tile = tile_fma(tile, a, a_at, a_row, b, b_at)
+            a_at += a_step
+            b_at += b_step
+        store_tile(c, c_at, c_row, tile)
+
+    return product
+
+
 def _panel_product(vectors):
-    full, eight, four, two, one = (_tile_product(rows, vectors) for rows in (TILE_ROWS, 8, 4, 2, 1))
+    full = _tile_product_with_hints(TILE_ROWS, vectors)
+    eight, four, two, one = (_tile_product(rows, vectors) for rows in (8, 4, 2, 1))
 
     @njit
-    def product(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth):
+    def product(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth,
+                hint, hint_at, hint_step, hint_rows):  # fmt: skip
         """C ← init + A·B for a panel of C, ``vectors`` wide, in tiles of as many rows as registers hold."""
         i = 0
         while i + TILE_ROWS <= rows:
             full(init, init_at + i * init_row, init_row, a, a_at + i * a_row, a_row, a_step, b, b_at, b_step,
-                 c, c_at + i * c_row, c_row, depth)  # fmt: skip
+                 c, c_at + i * c_row, c_row, depth, hint, hint_at, hint_step)  # fmt: skip
             i += TILE_ROWS
+            hint_rows -= depth // HINT_TERMS
+            if hint_rows > 0:
+                hint_at += hint_step * (depth // HINT_TERMS)
+            else:
+                hint_step = 0
         if TILE_ROWS > 8 and i + 8 <= rows:
             eight(init, init_at + i * init_row, init_row, a, a_at + i * a_row, a_row, a_step, b, b_at, b_step,
                   c, c_at + i * c_row, c_row, depth)  # fmt: skip
@@ -101,11 +134,16 @@ panel1, panel2 = _panel_product(1), _panel_product(2)
 
 
 @njit
-def panel(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth, vectors):
+def panel(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth, vectors,
+          hint, hint_at, hint_step, hint_rows):  # fmt: skip
+    """C ← init + A·B for a panel of C one or two vectors wide; the next ``hint_rows`` rows of ``hint`` are fetched
+    meanwhile, as far as there is time."""
     if vectors == 2:
-        panel2(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth)
+        panel2(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth,
+               hint, hint_at, hint_step, hint_rows)  # fmt: skip
     else:
-        panel1(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth)
+        panel1(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth,
+               hint, hint_at, hint_step, hint_rows)  # fmt: skip
 
 
 @njit
@@ -152,21 +190,24 @@ def forward_product(layers, m, p, parameters, units, rows):
             for j in range(0, width, TILE_VECTORS * lanes(units)):
                 vectors = min(TILE_VECTORS, -(-(width - j) // lanes(units)))
                 c, w_at = z + i * stride + j, w + k * stride + j
+                next_w = w_at + vectors * lanes(units)
                 if block >= PACK_ROWS and terms >= PACK_DEPTH:
                     step = vectors * lanes(units)
                     copy_panel(parameters, w_at, stride, units, packed, terms, vectors)
                     if k == 0:
                         panel(parameters, b + j, NONE, units, a_at, a_stride, ONE, units, packed, step,
-                              units, c, stride, block, terms, vectors)  # fmt: skip
+                              units, c, stride, block, terms, vectors,
+                              parameters, next_w, stride, terms)  # fmt: skip
                     else:
                         panel(units, c, stride, units, a_at, a_stride, ONE, units, packed, step,
-                              units, c, stride, block, terms, vectors)  # fmt: skip
+                              units, c, stride, block, terms, vectors,
+                              parameters, next_w, stride, terms)  # fmt: skip
                 elif k == 0:
                     panel(parameters, b + j, NONE, units, a_at, a_stride, ONE, parameters, w_at, stride,
-                          units, c, stride, block, terms, vectors)  # fmt: skip
+                          units, c, stride, block, terms, vectors, parameters, next_w, stride, terms)  # fmt: skip
                 else:
                     panel(units, c, stride, units, a_at, a_stride, ONE, parameters, w_at, stride,
-                          units, c, stride, block, terms, vectors)  # fmt: skip
+                          units, c, stride, block, terms, vectors, parameters, next_w, stride, terms)  # fmt: skip
                 if k + terms == depth and code != SOFTMAX:
                     columns = min(vectors * lanes(units), width - j)
                     activate(code, p, units, c, a_out + i * stride + j, stride, block, columns)
@@ -197,10 +238,10 @@ def delta_product(layers, m, p, parameters, units, rows):
                 transpose_panel(parameters, w + j * a_stride + k, a_stride, width - j, units, packed, terms, vectors)
                 if k == 0:
                     panel(units, zeros, NONE, units, a_at, a_stride, ONE, units, packed, step,
-                          units, delta + at, stride, block, terms, vectors)  # fmt: skip
+                          units, delta + at, stride, block, terms, vectors, units, z + at, stride, block)  # fmt: skip
                 else:
                     panel(units, delta + at, stride, units, a_at, a_stride, ONE, units, packed, step,
-                          units, delta + at, stride, block, terms, vectors)  # fmt: skip
+                          units, delta + at, stride, block, terms, vectors, units, z + at, stride, block)  # fmt: skip
                 if k + terms == depth:
                     columns = min(step, width - j)
                     multiply_by_slope(code, p, units, z + at, a_out + at, delta + at, stride, block, columns)
@@ -235,10 +276,10 @@ def weight_gradient(layers, m, gradients, units, rows):
                 b_at, step = pack(units, delta + i * stride + k, stride, layers, terms, vectors, block)
                 if i == 0:
                     panel(units, zeros, NONE, units, a_at, ONE, a_stride, units, b_at, step,
-                          gradients, c, stride, block, terms, vectors)  # fmt: skip
+                          gradients, c, stride, block, terms, vectors, gradients, c, stride, block)  # fmt: skip
                 else:
                     panel(gradients, c, stride, units, a_at, ONE, a_stride, units, b_at, step,
-                          gradients, c, stride, block, terms, vectors)  # fmt: skip
+                          gradients, c, stride, block, terms, vectors, gradients, c, stride, block)  # fmt: skip
     sum_rows(units, delta, stride, rows, width, gradients, b)
 
 
@@ -257,10 +298,18 @@ def weight_update(layers, m, optimizer, rates, decay, parameters, moments, units
             columns = vectors * lanes(units)
             b_at, step = pack(units, delta + k, stride, layers, rows, vectors, block)
             for i in range(j, j + block, UPDATE_ROWS):
-                piece = min(UPDATE_ROWS, j + block - i)
-                panel(units, zeros, NONE, units, a + i, ONE, a_stride, units, b_at, step,
-                      units, g, columns, piece, rows, vectors)  # fmt: skip
-                update(optimizer, rates, decay, units, g, columns, parameters, w + i * stride + k, stride, moments,
+                piece, at = min(UPDATE_ROWS, j + block - i), w + i * stride + k
+                # A third of the piece's product at a time: while it runs, what the update needs of θ, then of the
+                # first and the second moments, is fetched.
+                third = -(-piece // (3 * TILE_ROWS)) * TILE_ROWS
+                for part in range(3):
+                    first = part * third
+                    moment = min(part - 1, len(moments) // len(parameters) - 1)
+                    hint = parameters if moment < 0 else moments
+                    panel(units, zeros, NONE, units, a + i + first, ONE, a_stride, units, b_at, step,
+                          units, g + first * columns, columns, min(third, piece - first), rows, vectors,
+                          hint, at + max(moment, 0) * len(parameters), stride, piece)  # fmt: skip
+                update(optimizer, rates, decay, units, g, columns, parameters, at, stride, moments,
                        piece, columns)  # fmt: skip
     for k in range(0, width, TILE_VECTORS * lanes(units)):
         columns = min(TILE_VECTORS * lanes(units), width - k)

@@ -23,19 +23,20 @@ def twice(x):
     return 2 * x[0]
 """
 OUTER = """
+from numba import types
 from .inner import twice
 from .jit import njit
 
-@njit(entry=True)
-def total(x):
-    return twice(x) + x[1]
+@njit(entry={"parameters": lambda T: types.Array(T, 1, "C", readonly=True)})
+def total(parameters):
+    return twice(parameters) + parameters[1]
 """
 RUN = """
 import json, sys
 import numpy as np
 from tiny.outer import total
 result = float(total(np.array([1.0, 10.0])))
-print(json.dumps({"result": result, "hits": sum(total.stats.cache_hits.values())}))
+print(json.dumps({"result": result, "hits": sum(total.dispatcher.stats.cache_hits.values())}))
 """
 
 
@@ -222,8 +223,8 @@ def test_a_new_process_compiles_nothing():
     code = TRAIN + """
 from fastprop.kernels import training
 parameters = train(0)
-print(parameters.tobytes().hex(), sum(training.train.stats.cache_hits.values()),
-      sum(training.train.stats.cache_misses.values()))
+stats = training.train.dispatcher.stats
+print(parameters.tobytes().hex(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

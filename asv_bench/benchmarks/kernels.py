@@ -4,9 +4,9 @@ Kernels take what the compiled training loop gives them, so that these calls cha
 the meaning of the benchmarks do not.
 """
 
+import numba
 import numpy as np
-from fastprop.kernels import activations, batches, losses, products, training, updates
-from fastprop.kernels.jit import njit
+from fastprop.kernels import activations, batches, jit, losses, products, training, updates
 from fastprop.kernels.layers import ACTIVATION, DELTA, STRIDE, A, Z
 from fastprop.kernels.peak import fma_peak
 
@@ -16,13 +16,15 @@ from .timing import seconds_in_turn
 
 
 def _entry(kernel):
-    """An entry point for a kernel, which compiled code alone can call."""
+    """A kernel as Python can call it, compiled and cached as the entry points of fastprop are."""
 
     def call(*arguments):
         return kernel(*arguments)
 
     call.__qualname__ = f"benchmark_{kernel.py_func.__name__}"  # its name in the cache of compiled kernels
-    return njit(call, entry=True)
+    entry = numba.njit(call, pipeline_class=jit._EntryCompiler, **jit.FLAGS)
+    entry._cache = jit.KernelCache(call)
+    return entry
 
 
 activate, multiply_by_slope = _entry(activations.activate), _entry(activations.multiply_by_slope)
