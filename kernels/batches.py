@@ -10,7 +10,7 @@ from .layers import ROW_WEIGHT, STRIDE, TARGET, WIDTH, A
 from .simd import any_lanes, first_lanes, fma, lanes, load, load_partial, splat, store
 
 
-@njit
+@njit(inline=False)
 def gather_inputs(layers, X, order, start, rows, units):
     """a^(0) = the chosen rows of X (n, D^(0)), all finite; overwrites, padding with 0."""
     width, stride, a = layers[0, WIDTH], layers[0, STRIDE], layers[0, A]
@@ -30,7 +30,7 @@ def gather_inputs(layers, X, order, start, rows, units):
     return not any_lanes(nothing != 0.0)
 
 
-@njit
+@njit(inline=False)
 def gather_targets(layers, targets, labels, low, high, order, start, rows, units):
     """t = the chosen rows of ``targets`` (n, D^(L)), all within low..high, or one-hot rows made of ``labels`` (n,)."""
     last = len(layers) - 1

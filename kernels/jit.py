@@ -59,7 +59,7 @@ FLAGS = {
 }
 
 
-def njit(function=None, *, entry: dict | None = None, inline: bool = False):
+def njit(function=None, *, entry: dict | None = None, inline: bool | None = None):
     """Compile a kernel, or make an `Entry`.
 
     Parameters
@@ -69,15 +69,20 @@ def njit(function=None, *, entry: dict | None = None, inline: bool = False):
     entry : dict, optional
         Python calls it: make machine code of it and all it calls, and keep that on disk. The Numba type of each
         argument by its name, as a function of the type T of the network's numbers.
-    inline : bool
-        Always inline it into its callers: for functions of SIMD values, which must stay in registers.
+    inline : bool, optional
+        True: always inline it into its callers, for functions of SIMD values, which must stay in registers. False:
+        never, for loops that need the registers for themselves. Without it LLVM decides.
     """
 
     def decorate(python_function):
         if entry is not None:
             return Entry(python_function, entry)
-        options = {"nopython": True, "forceinline": inline, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        return _Kernel(python_function, targetoptions=options | FLAGS, pipeline_class=_KernelCompiler)
+        options = {"forceinline": inline is True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        return _Kernel(
+            python_function,
+            targetoptions={"nopython": True} | options | FLAGS,
+            pipeline_class=_OutlineCompiler if inline is False else _KernelCompiler,
+        )
 
     return decorate if function is None else decorate(function)
 
@@ -146,6 +151,16 @@ class _KernelLibrary(JITCodeLibrary):
         pass
 
 
+class _OutlineLibrary(_KernelLibrary):
+    """A kernel that is never inlined."""
+
+    def add_ir_module(self, ir_module):
+        for function in ir_module.functions:
+            if not function.is_declaration:
+                function.attributes.add("noinline")
+        super().add_ir_module(ir_module)
+
+
 class _EntryLibrary(JITCodeLibrary):
     """An entry point with all its kernels, which nobody else can see: so LLVM may change what they are passed.
 
@@ -170,6 +185,12 @@ class _KernelCompiler(compiler.Compiler):
         library = self._library(targetctx.codegen(), f"fastprop.{next(self._numbers)}")
         library.enable_object_caching()
         super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+
+
+class _OutlineCompiler(_KernelCompiler):
+    """Numba's compiler, into an `_OutlineLibrary`."""
+
+    _library = _OutlineLibrary
 
 
 class _EntryCompiler(_KernelCompiler):

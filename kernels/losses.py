@@ -182,7 +182,7 @@ def _cross_entropy_of_softmax(units, z, a, t, delta, r, stride, rows, columns):
     return cost
 
 
-@njit
+@njit(inline=False)
 def output_error(layers, loss, parameter, slope_parameter, units, rows):
     """Overwrite δ^(L) from t and z^(L), a^(L); return C."""
     last = len(layers) - 1

@@ -38,22 +38,24 @@ from .simd import (
 )
 from .updates import update
 
-#: Terms of a sum that are worked on at a time, and rows of C: A's block of them stays in the second-level cache.
-DEPTH_BLOCK = 512
-ROW_BLOCK = 512
-#: From so many rows of C and terms of the sum on, packing B's panel into consecutive memory pays.
-PACK_ROWS, PACK_DEPTH = 48, 64
-#: Terms of a sum for each row that is fetched ahead.
-HINT_TERMS = 8
-#: Rows of a panel of ∂C/∂W that are updated at a time: with their gradients they fit in the first-level cache.
-UPDATE_ROWS = 120
+#: Blocking. A's block of ROW_BLOCK rows and DEPTH_BLOCK terms stays in the second-level cache while all panels of B
+#: meet it; the TERMS rows of a panel of B that are worked on at a time stay in the first-level cache.
+ROW_BLOCK, DEPTH_BLOCK, TERMS = 512, 512, 128
+#: Rows of B that are so many bytes apart are copied together first, if so many rows of A meet them.
+PACK_BYTES, PACK_ROWS = 2048, 48
+#: Rows of a panel of ∂C/∂W that are updated at a time: of few observations, so few that θ and its moments can be
+#: fetched into the first-level cache while the gradient is summed; of many, as many as make the panel of δ pay.
+FEW_OBSERVATIONS, UPDATE_ROWS_FEW, UPDATE_ROWS = TERMS, 2 * TILE_ROWS, 10 * TILE_ROWS
+#: Matrices of so many bytes do not stay in the second-level cache from one pass to the next: the next rows of them are
+#: fetched ahead.
+LARGE = 1 << 19
 #: Strides. Numba would compile a function anew for each literal integer it is called with, so these are int64.
 NONE, ONE = np.int64(0), np.int64(1)
-#: Scratch of the products, in vectors: zeros, a packed panel of B, and a panel of gradients.
+#: Scratch of the products, in vectors: zeros, a packed block of B, and a panel of gradients with its biases.
 SCRATCH_ZEROS = 0
 SCRATCH_PANEL = TILE_VECTORS
-SCRATCH_GRADIENT = SCRATCH_PANEL + (DEPTH_BLOCK + 64) * TILE_VECTORS
-SCRATCH_VECTORS = SCRATCH_GRADIENT + UPDATE_ROWS * TILE_VECTORS
+SCRATCH_GRADIENT = SCRATCH_PANEL + DEPTH_BLOCK * TILE_VECTORS
+SCRATCH_VECTORS = SCRATCH_GRADIENT + (UPDATE_ROWS + 1) * TILE_VECTORS
 
 
 def _tile_product(rows, vectors):
@@ -70,47 +72,17 @@ def _tile_product(rows, vectors):
     return product
 
 
-def _tile_product_with_hints(rows, vectors):
-    @njit(inline=True)
-    def product(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, depth,
-                hint, hint_at, hint_step):  # fmt: skip
-        """The same, while a row of what will be needed next is fetched for every HINT_TERMS terms of the sum."""
-        tile = load_tile(init, init_at, init_row, rows, vectors)
-        for _ in range(depth // HINT_TERMS):
-            for v in range(vectors):
-                prefetch_l2(hint, hint_at + v * lanes(b))
-            hint_at += hint_step
-            for _ in range(HINT_TERMS):
-                tile = tile_fma(tile, a, a_at, a_row, b, b_at)
-                a_at += a_step
-                b_at += b_step
-        for _ in range(depth % HINT_TERMS):
-            tile = tile_fma(tile, a, a_at, a_row, b, b_at)
-            a_at += a_step
-            b_at += b_step
-        store_tile(c, c_at, c_row, tile)
-
-    return product
-
-
 def _panel_product(vectors):
-    full = _tile_product_with_hints(TILE_ROWS, vectors)
-    eight, four, two, one = (_tile_product(rows, vectors) for rows in (8, 4, 2, 1))
+    full, eight, four, two, one = (_tile_product(rows, vectors) for rows in (TILE_ROWS, 8, 4, 2, 1))
 
     @njit
-    def product(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth,
-                hint, hint_at, hint_step, hint_rows):  # fmt: skip
+    def product(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth):
         """C ← init + A·B for a panel of C, ``vectors`` wide, in tiles of as many rows as registers hold."""
         i = 0
         while i + TILE_ROWS <= rows:
             full(init, init_at + i * init_row, init_row, a, a_at + i * a_row, a_row, a_step, b, b_at, b_step,
-                 c, c_at + i * c_row, c_row, depth, hint, hint_at, hint_step)  # fmt: skip
+                 c, c_at + i * c_row, c_row, depth)  # fmt: skip
             i += TILE_ROWS
-            hint_rows -= depth // HINT_TERMS
-            if hint_rows > 0:
-                hint_at += hint_step * (depth // HINT_TERMS)
-            else:
-                hint_step = 0
         if TILE_ROWS > 8 and i + 8 <= rows:
             eight(init, init_at + i * init_row, init_row, a, a_at + i * a_row, a_row, a_step, b, b_at, b_step,
                   c, c_at + i * c_row, c_row, depth)  # fmt: skip
@@ -134,16 +106,21 @@ panel1, panel2 = _panel_product(1), _panel_product(2)
 
 
 @njit
-def panel(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth, vectors,
-          hint, hint_at, hint_step, hint_rows):  # fmt: skip
-    """C ← init + A·B for a panel of C one or two vectors wide; the next ``hint_rows`` rows of ``hint`` are fetched
-    meanwhile, as far as there is time."""
+def panel(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth, vectors):
+    """C ← init + A·B for a panel of C one or two vectors wide."""
     if vectors == 2:
-        panel2(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth,
-               hint, hint_at, hint_step, hint_rows)  # fmt: skip
+        panel2(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth)
     else:
-        panel1(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth,
-               hint, hint_at, hint_step, hint_rows)  # fmt: skip
+        panel1(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth)
+
+
+@njit
+def fetch(b, b_at, b_step, rows, vectors):
+    """Have so many rows of a panel brought into the second-level cache."""
+    for _ in range(rows):
+        for j in range(vectors):
+            prefetch_l2(b, b_at + j * lanes(b))
+        b_at += b_step
 
 
 @njit
@@ -157,7 +134,7 @@ def copy_panel(b, b_at, b_step, packed, p_at, depth, vectors):
         p_at += width
 
 
-@njit
+@njit(inline=False)
 def transpose_panel(w, w_at, w_row, rows, packed, p_at, depth, vectors):
     """packed[k, j] ← W[j, k], for the ``rows`` rows of W from ``w_at``; columns beyond them are zero.
 
@@ -175,47 +152,48 @@ def transpose_panel(w, w_at, w_row, rows, packed, p_at, depth, vectors):
                 )
 
 
-@njit
+@njit(inline=False)
 def forward_product(layers, m, p, parameters, units, rows):
     """z^(m) = a^(m-1) W^(m) + b^(m) and a^(m) = σ^(m)(z^(m)); overwrites both. p is the activation's parameter."""
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     z, a_out, code = layers[m, Z], layers[m, A], layers[m, ACTIVATION]
     packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
+    far, large = stride * units.itemsize >= PACK_BYTES, depth * stride * units.itemsize >= LARGE
     for i in range(0, rows, ROW_BLOCK):
         block = min(ROW_BLOCK, rows - i)
         for k in range(0, depth, DEPTH_BLOCK):
-            terms = min(DEPTH_BLOCK, depth - k)
-            a_at = a + i * a_stride + k
+            end = min(k + DEPTH_BLOCK, depth)
             for j in range(0, width, TILE_VECTORS * lanes(units)):
                 vectors = min(TILE_VECTORS, -(-(width - j) // lanes(units)))
-                c, w_at = z + i * stride + j, w + k * stride + j
-                next_w = w_at + vectors * lanes(units)
-                if block >= PACK_ROWS and terms >= PACK_DEPTH:
-                    step = vectors * lanes(units)
-                    copy_panel(parameters, w_at, stride, units, packed, terms, vectors)
-                    if k == 0:
-                        panel(parameters, b + j, NONE, units, a_at, a_stride, ONE, units, packed, step,
-                              units, c, stride, block, terms, vectors,
-                              parameters, next_w, stride, terms)  # fmt: skip
+                c = z + i * stride + j
+                for t in range(k, end, TERMS):
+                    terms, a_at, w_at = min(TERMS, end - t), a + i * a_stride + t, w + t * stride + j
+                    if large:  # the same rows of the next panel
+                        fetch(parameters, w_at + vectors * lanes(units), stride, terms, vectors)
+                    if far and block >= PACK_ROWS:
+                        step = vectors * lanes(units)
+                        copy_panel(parameters, w_at, stride, units, packed, terms, vectors)
+                        if t == 0:
+                            panel(parameters, b + j, NONE, units, a_at, a_stride, ONE, units, packed, step,
+                                  units, c, stride, block, terms, vectors)  # fmt: skip
+                        else:
+                            panel(units, c, stride, units, a_at, a_stride, ONE, units, packed, step,
+                                  units, c, stride, block, terms, vectors)  # fmt: skip
+                    elif t == 0:
+                        panel(parameters, b + j, NONE, units, a_at, a_stride, ONE, parameters, w_at, stride,
+                              units, c, stride, block, terms, vectors)  # fmt: skip
                     else:
-                        panel(units, c, stride, units, a_at, a_stride, ONE, units, packed, step,
-                              units, c, stride, block, terms, vectors,
-                              parameters, next_w, stride, terms)  # fmt: skip
-                elif k == 0:
-                    panel(parameters, b + j, NONE, units, a_at, a_stride, ONE, parameters, w_at, stride,
-                          units, c, stride, block, terms, vectors, parameters, next_w, stride, terms)  # fmt: skip
-                else:
-                    panel(units, c, stride, units, a_at, a_stride, ONE, parameters, w_at, stride,
-                          units, c, stride, block, terms, vectors, parameters, next_w, stride, terms)  # fmt: skip
-                if k + terms == depth and code != SOFTMAX:
+                        panel(units, c, stride, units, a_at, a_stride, ONE, parameters, w_at, stride,
+                              units, c, stride, block, terms, vectors)  # fmt: skip
+                if end == depth and code != SOFTMAX:
                     columns = min(vectors * lanes(units), width - j)
                     activate(code, p, units, c, a_out + i * stride + j, stride, block, columns)
     if code == SOFTMAX:
         activate(code, p, units, z, a_out, stride, rows, width)
 
 
-@njit
+@njit(inline=False)
 def delta_product(layers, m, p, parameters, units, rows):
     """δ^(m) = (δ^(m+1) W^(m+1)ᵀ) ⊙ σ^(m)′(z^(m)); overwrites. p is the activation's parameter."""
     width, stride, code = layers[m, WIDTH], layers[m, STRIDE], layers[m, ACTIVATION]
@@ -230,19 +208,22 @@ def delta_product(layers, m, p, parameters, units, rows):
     for i in range(0, rows, ROW_BLOCK):
         block = min(ROW_BLOCK, rows - i)
         for k in range(0, depth, DEPTH_BLOCK):
-            terms = min(DEPTH_BLOCK, depth - k)
-            a_at = a + i * a_stride + k
+            end = min(k + DEPTH_BLOCK, depth)
             for j in range(0, width, TILE_VECTORS * lanes(units)):
                 vectors = min(TILE_VECTORS, -(-(width - j) // lanes(units)))
                 step, at = vectors * lanes(units), i * stride + j
-                transpose_panel(parameters, w + j * a_stride + k, a_stride, width - j, units, packed, terms, vectors)
-                if k == 0:
-                    panel(units, zeros, NONE, units, a_at, a_stride, ONE, units, packed, step,
-                          units, delta + at, stride, block, terms, vectors, units, z + at, stride, block)  # fmt: skip
-                else:
-                    panel(units, delta + at, stride, units, a_at, a_stride, ONE, units, packed, step,
-                          units, delta + at, stride, block, terms, vectors, units, z + at, stride, block)  # fmt: skip
-                if k + terms == depth:
+                for t in range(k, end, TERMS):
+                    terms, a_at = min(TERMS, end - t), a + i * a_stride + t
+                    transpose_panel(
+                        parameters, w + j * a_stride + t, a_stride, width - j, units, packed, terms, vectors
+                    )
+                    if t == 0:
+                        panel(units, zeros, NONE, units, a_at, a_stride, ONE, units, packed, step,
+                              units, delta + at, stride, block, terms, vectors)  # fmt: skip
+                    else:
+                        panel(units, delta + at, stride, units, a_at, a_stride, ONE, units, packed, step,
+                              units, delta + at, stride, block, terms, vectors)  # fmt: skip
+                if end == depth:
                     columns = min(step, width - j)
                     multiply_by_slope(code, p, units, z + at, a_out + at, delta + at, stride, block, columns)
 
@@ -260,71 +241,77 @@ def few_deltas(w, w_row, depth, parameters, a, delta, stride, width, units, rows
             units[delta + i * stride + j] = sum_lanes(total)
 
 
-@njit
+@njit(inline=False)
 def weight_gradient(layers, m, gradients, units, rows):
     """∂C/∂W^(m) = a^(m-1)ᵀ δ^(m) and ∂C/∂b^(m) = Σ_i δ^(m); overwrites."""
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     delta, zeros = layers[m, DELTA], layers[0, SCRATCH] + SCRATCH_ZEROS * lanes(units)
+    packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
     for j in range(0, depth, ROW_BLOCK):
         block = min(ROW_BLOCK, depth - j)
         for i in range(0, rows, DEPTH_BLOCK):
-            terms = min(DEPTH_BLOCK, rows - i)
+            observations = min(DEPTH_BLOCK, rows - i)
             for k in range(0, width, TILE_VECTORS * lanes(units)):
                 vectors = min(TILE_VECTORS, -(-(width - k) // lanes(units)))
-                c, a_at = w + j * stride + k, a + i * a_stride + j
-                b_at, step = pack(units, delta + i * stride + k, stride, layers, terms, vectors, block)
-                if i == 0:
-                    panel(units, zeros, NONE, units, a_at, ONE, a_stride, units, b_at, step,
-                          gradients, c, stride, block, terms, vectors, gradients, c, stride, block)  # fmt: skip
-                else:
-                    panel(gradients, c, stride, units, a_at, ONE, a_stride, units, b_at, step,
-                          gradients, c, stride, block, terms, vectors, gradients, c, stride, block)  # fmt: skip
+                step, c = vectors * lanes(units), w + j * stride + k
+                copy_panel(units, delta + i * stride + k, stride, units, packed, observations, vectors)
+                for t in range(0, observations, TERMS):
+                    terms, a_at = min(TERMS, observations - t), a + (i + t) * a_stride + j
+                    if i + t == 0:
+                        panel(units, zeros, NONE, units, a_at, ONE, a_stride, units, packed + t * step, step,
+                              gradients, c, stride, block, terms, vectors)  # fmt: skip
+                    else:
+                        panel(gradients, c, stride, units, a_at, ONE, a_stride, units, packed + t * step, step,
+                              gradients, c, stride, block, terms, vectors)  # fmt: skip
     sum_rows(units, delta, stride, rows, width, gradients, b)
 
 
-@njit
+@njit(inline=False)
 def weight_update(layers, m, optimizer, rates, decay, parameters, moments, units, rows):
-    """Update W^(m) and b^(m) from the gradients of at most DEPTH_BLOCK rows, which are not kept: a piece of a panel is
-    summed into scratch, and its parameters updated while it is in the cache."""
+    """Update W^(m) and b^(m) from the gradients of at most DEPTH_BLOCK observations, which are not kept.
+
+    A piece of a panel is summed into scratch, and its parameters are updated while it is in the cache.
+    """
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
-    width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
-    delta, zeros = layers[m, DELTA], layers[0, SCRATCH] + SCRATCH_ZEROS * lanes(units)
+    width, stride, w, delta = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, DELTA]
+    zeros = layers[0, SCRATCH] + SCRATCH_ZEROS * lanes(units)
+    packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
     g = layers[0, SCRATCH] + SCRATCH_GRADIENT * lanes(units)
-    for j in range(0, depth, ROW_BLOCK):
-        block = min(ROW_BLOCK, depth - j)
-        for k in range(0, width, TILE_VECTORS * lanes(units)):
-            vectors = min(TILE_VECTORS, -(-(width - k) // lanes(units)))
-            columns = vectors * lanes(units)
-            b_at, step = pack(units, delta + k, stride, layers, rows, vectors, block)
-            for i in range(j, j + block, UPDATE_ROWS):
-                piece, at = min(UPDATE_ROWS, j + block - i), w + i * stride + k
-                # A third of the piece's product at a time: while it runs, what the update needs of θ, then of the
-                # first and the second moments, is fetched.
-                third = -(-piece // (3 * TILE_ROWS)) * TILE_ROWS
-                for part in range(3):
-                    first = part * third
-                    moment = min(part - 1, len(moments) // len(parameters) - 1)
-                    hint = parameters if moment < 0 else moments
-                    panel(units, zeros, NONE, units, a + i + first, ONE, a_stride, units, b_at, step,
-                          units, g + first * columns, columns, min(third, piece - first), rows, vectors,
-                          hint, at + max(moment, 0) * len(parameters), stride, piece)  # fmt: skip
-                update(optimizer, rates, decay, units, g, columns, parameters, at, stride, moments,
-                       piece, columns)  # fmt: skip
+    rows_at_a_time = UPDATE_ROWS_FEW if rows <= FEW_OBSERVATIONS else UPDATE_ROWS
+    planes = len(moments) // len(parameters)
     for k in range(0, width, TILE_VECTORS * lanes(units)):
-        columns = min(TILE_VECTORS * lanes(units), width - k)
-        sum_rows(units, delta + k, stride, rows, columns, units, g)
-        update(optimizer, rates, 0.0, units, g, columns, parameters, b + k, stride, moments, ONE, columns)
-
-
-@njit
-def pack(b, b_at, b_step, layers, depth, vectors, rows):
-    """Where the panel of B at ``b_at`` is to be read, and from row to row: a packed copy in scratch if that pays."""
-    if rows < PACK_ROWS or depth < PACK_DEPTH:
-        return b_at, b_step
-    packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(b)
-    copy_panel(b, b_at, b_step, b, packed, depth, vectors)
-    return packed, vectors * lanes(b)
+        vectors = min(TILE_VECTORS, -(-(width - k) // lanes(units)))
+        columns = vectors * lanes(units)
+        b_at, step = delta + k, stride
+        if depth >= PACK_ROWS:
+            copy_panel(units, b_at, stride, units, packed, rows, vectors)
+            b_at, step = packed, columns
+        for j in range(0, depth, rows_at_a_time):
+            piece, at = min(rows_at_a_time, depth - j), w + j * stride + k
+            if depth >= PACK_ROWS:
+                fetch(parameters, at, stride, piece, vectors)
+                for moment in range(planes):
+                    fetch(moments, moment * len(parameters) + at, stride, piece, vectors)
+            for t in range(0, rows, TERMS):
+                a_at = a + t * a_stride + j
+                if t == 0:
+                    panel(units, zeros, NONE, units, a_at, ONE, a_stride, units, b_at, step,
+                          units, g, columns, piece, min(TERMS, rows), vectors)  # fmt: skip
+                else:
+                    panel(units, g, columns, units, a_at, ONE, a_stride, units, b_at + t * step, step,
+                          units, g, columns, piece, min(TERMS, rows - t), vectors)  # fmt: skip
+            if j + piece < depth:
+                update(optimizer, rates, decay, units, g, columns, parameters, at, stride, moments, piece, columns)
+                continue
+            # b^(m) is the row after the last one of W^(m).
+            sum_rows(units, delta + k, stride, rows, columns, units, g + piece * columns)
+            if decay == 0:
+                update(optimizer, rates, 0.0, units, g, columns, parameters, at, stride, moments, piece + 1, columns)
+            else:
+                update(optimizer, rates, decay, units, g, columns, parameters, at, stride, moments, piece, columns)
+                update(optimizer, rates, 0.0, units, g + piece * columns, columns, parameters, at + piece * stride,
+                       stride, moments, ONE, columns)  # fmt: skip
 
 
 @njit

@@ -94,7 +94,7 @@ def update_layer(layers, m, optimizer, rates, decay, parameters, gradients, mome
     update(optimizer, rates, 0.0, gradients, b, stride, parameters, b, stride, moments, np.int64(1), width)
 
 
-@njit
+@njit(inline=False)
 def keep(parameters, moments, snapshot):
     """Copy θ and the moments, in this order, to ``snapshot``; if θ is not finite, copy nothing and return False."""
     if not all_finite(parameters):

@@ -42,35 +42,36 @@ def update(optimizer, rates, decay, gradients, g, g_row, parameters, at, stride,
         _adam(rates, decay, gradients, g, g_row, parameters, at, stride, moments, rows, columns)
 
 
-@njit
+@njit(inline=False)
 def _sgd(rates, decay, gradients, g, g_row, parameters, at, stride, rows, columns):
     """θ ← θ − α (g + λθ)."""
     rate, decay = splat(parameters, -rates[0]), splat(parameters, decay)
-    for i in range(rows):
+    for _ in range(rows):
         for k in range(0, columns, lanes(parameters)):
-            p = at + i * stride + k
-            theta = load(parameters, p)
-            store(parameters, p, fma(rate, fma(decay, theta, load(gradients, g + i * g_row + k)), theta))
+            theta = load(parameters, at + k)
+            store(parameters, at + k, fma(rate, fma(decay, theta, load(gradients, g + k)), theta))
+        at, g = at + stride, g + g_row
 
 
-@njit
+@njit(inline=False)
 def _momentum(rates, decay, gradients, g, g_row, parameters, at, stride, moments, rows, columns):
     """v ← μv + g + λθ; θ ← θ − αv, or θ − α(g + λθ + μv) with Nesterov's look ahead."""
     rate, mu, decay = splat(parameters, -rates[0]), splat(parameters, rates[1]), splat(parameters, decay)
     # Both forms are θ − α (u (g + λθ) + s v) with these u and s.
     nesterov = rates[2] != 0
     now, past = splat(parameters, 1.0 if nesterov else 0.0), splat(parameters, rates[1] if nesterov else 1.0)
-    for i in range(rows):
+    for _ in range(rows):
         for k in range(0, columns, lanes(parameters)):
-            p = at + i * stride + k
+            p = at + k
             theta = load(parameters, p)
-            slope = fma(decay, theta, load(gradients, g + i * g_row + k))
+            slope = fma(decay, theta, load(gradients, g + k))
             v = fma(mu, load(moments, p), slope)
             store(moments, p, v)
             store(parameters, p, fma(rate, fma(past, v, now * slope), theta))
+        at, g = at + stride, g + g_row
 
 
-@njit
+@njit(inline=False)
 def _adam(rates, decay, gradients, g, g_row, parameters, at, stride, moments, rows, columns):
     """Kingma and Ba, "Adam" (ICLR 2015), algorithm 1, with ε beside the corrected √v̂."""
     second = len(parameters)
@@ -78,13 +79,14 @@ def _adam(rates, decay, gradients, g, g_row, parameters, at, stride, moments, ro
     b1, c1 = splat(parameters, rates[1]), splat(parameters, 1.0 - rates[1])
     b2, c2 = splat(parameters, rates[2]), splat(parameters, 1.0 - rates[2])
     root, epsilon = splat(parameters, rates[3]), splat(parameters, max(rates[4], _TINIEST))
-    for i in range(rows):
+    for _ in range(rows):
         for k in range(0, columns, lanes(parameters)):
-            p = at + i * stride + k
+            p = at + k
             theta = load(parameters, p)
-            slope = fma(decay, theta, load(gradients, g + i * g_row + k))
+            slope = fma(decay, theta, load(gradients, g + k))
             m = fma(b1, load(moments, p), c1 * slope)
             v = fma(b2, load(moments, second + p), c2 * slope * slope)
             store(moments, p, m)
             store(moments, second + p, v)
             store(parameters, p, fma(rate * m, reciprocal(fma(v * reciprocal_sqrt(v), root, epsilon)), theta))
+        at, g = at + stride, g + g_row
