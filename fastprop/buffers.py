@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .kernels import layers as column
+from .kernels.activations import IDENTITY
 from .kernels.products import SCRATCH_VECTORS
 from .kernels.simd import WIDTH
 
@@ -52,8 +53,11 @@ class Units:
             block = rows * int(table[m, column.STRIDE])
             place(m, column.A, block)
             if m > 0:
-                place(m, column.Z, block)
                 place(m, column.DELTA, block)
+            if m > 0 and table[m, column.ACTIVATION] == IDENTITY:
+                table[m, column.Z] = table[m, column.A]
+            elif m > 0:
+                place(m, column.Z, block)
         table[-1, column.TARGET] = table[-1, column.DELTA]  # read where the error signal is written right after
         place(len(table) - 1, column.ROW_WEIGHT, rows)
         place(0, column.SCRATCH, SCRATCH_VECTORS * WIDTH // self.dtype.itemsize)

@@ -17,11 +17,6 @@ IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU, SOFTMAX = 
 
 
 @njit(inline=True)
-def _identity(z, p):
-    return z
-
-
-@njit(inline=True)
 def _sigmoid(z, p):
     return sigmoid(z)
 
@@ -123,7 +118,6 @@ def _multiply(slope):
     return block
 
 
-_map_identity = _map(_identity)
 _map_sigmoid, _multiply_sigmoid = _map(_sigmoid), _multiply(_sigmoid_slope)
 _map_tanh, _multiply_tanh = _map(_tanh), _multiply(_tanh_slope)
 _map_relu, _multiply_relu = _map(_relu), _multiply(_relu_slope)
@@ -136,15 +130,13 @@ _map_gelu, _multiply_gelu = _map(_gelu), _multiply(_gelu_slope)
 
 @njit
 def activate(code, p, units, z, a, stride, rows, columns):
-    """a = σ(z) for a block; softmax takes whole rows."""
+    """a = σ(z) for a block; softmax takes whole rows, and identity nothing: its z and a are one."""
     if code == RELU:
         _map_relu(p, units, z, a, stride, rows, columns)
     elif code == TANH:
         _map_tanh(p, units, z, a, stride, rows, columns)
     elif code == SIGMOID:
         _map_sigmoid(p, units, z, a, stride, rows, columns)
-    elif code == IDENTITY:
-        _map_identity(p, units, z, a, stride, rows, columns)
     elif code == SOFTMAX:
         _softmax(units, z, a, stride, rows, columns)
     elif code == LEAKY_RELU:

@@ -36,13 +36,16 @@ from .simd import (
     transpose_block,
     transpose_block_partial,
 )
+from .simd import WIDTH as VECTOR_BYTES
 from .updates import update
 
-#: Blocking. A's block of ROW_BLOCK rows and DEPTH_BLOCK terms stays in the second-level cache while all panels of B
-#: meet it; the TERMS rows of a panel of B that are worked on at a time stay in the first-level cache.
-ROW_BLOCK, DEPTH_BLOCK, TERMS = 512, 512, 128
+#: Blocking. A's block of so many bytes, as many terms and (at four bytes) as many rows, stays in the second-level cache
+#: while all panels of B meet it; the TERMS rows of a panel of B that are worked on at a time stay in the first-level one.
+BLOCK_BYTES, DEPTH_BLOCK, TERMS = 1 << 20, 512, 128
+#: A's block is copied into the order in which tiles read it if so many panels of B will meet it.
+PACK_PANELS, PACK_PANELS_COLUMNS = 8, 3
 #: Rows of B that are so many bytes apart are copied together first, if so many rows of A meet them.
-PACK_BYTES, PACK_ROWS = 2048, 48
+PACK_BYTES, PACK_ROWS = 1024, 48
 #: Rows of a panel of ∂C/∂W that are updated at a time: of few observations, so few that θ and its moments can be
 #: fetched into the first-level cache while the gradient is summed; of many, as many as make the panel of δ pay.
 FEW_OBSERVATIONS, UPDATE_ROWS_FEW, UPDATE_ROWS = TERMS, 2 * TILE_ROWS, 10 * TILE_ROWS
@@ -51,11 +54,13 @@ FEW_OBSERVATIONS, UPDATE_ROWS_FEW, UPDATE_ROWS = TERMS, 2 * TILE_ROWS, 10 * TILE
 LARGE = 1 << 19
 #: Strides. Numba would compile a function anew for each literal integer it is called with, so these are int64.
 NONE, ONE = np.int64(0), np.int64(1)
-#: Scratch of the products, in vectors: zeros, a packed block of B, and a panel of gradients with its biases.
+#: Scratch of the products, in vectors: zeros, a packed panel of B, a panel of gradients with its biases, and A's block
+#: with the tile that its last rows leave unfilled.
 SCRATCH_ZEROS = 0
 SCRATCH_PANEL = TILE_VECTORS
 SCRATCH_GRADIENT = SCRATCH_PANEL + DEPTH_BLOCK * TILE_VECTORS
-SCRATCH_VECTORS = SCRATCH_GRADIENT + (UPDATE_ROWS + 1) * TILE_VECTORS
+SCRATCH_BLOCK = SCRATCH_GRADIENT + (UPDATE_ROWS + 1) * TILE_VECTORS
+SCRATCH_VECTORS = SCRATCH_BLOCK + (BLOCK_BYTES + (TILE_ROWS + 1) * DEPTH_BLOCK * 8) // VECTOR_BYTES
 
 
 def _tile_product(rows, vectors):
@@ -76,13 +81,14 @@ def _panel_product(vectors):
     full, eight, four, two, one = (_tile_product(rows, vectors) for rows in (TILE_ROWS, 8, 4, 2, 1))
 
     @njit
-    def product(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth):
+    def product(init, init_at, init_row, a, a_at, a_tile, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth):
         """C ← init + A·B for a panel of C, ``vectors`` wide, in tiles of as many rows as registers hold."""
         i = 0
         while i + TILE_ROWS <= rows:
-            full(init, init_at + i * init_row, init_row, a, a_at + i * a_row, a_row, a_step, b, b_at, b_step,
+            full(init, init_at + i * init_row, init_row, a, a_at + i * a_tile, a_row, a_step, b, b_at, b_step,
                  c, c_at + i * c_row, c_row, depth)  # fmt: skip
             i += TILE_ROWS
+        a_at += i * (a_tile - a_row)  # to the last tile, whose rows are a_row apart
         if TILE_ROWS > 8 and i + 8 <= rows:
             eight(init, init_at + i * init_row, init_row, a, a_at + i * a_row, a_row, a_step, b, b_at, b_step,
                   c, c_at + i * c_row, c_row, depth)  # fmt: skip
@@ -106,12 +112,14 @@ panel1, panel2 = _panel_product(1), _panel_product(2)
 
 
 @njit
-def panel(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth, vectors):
-    """C ← init + A·B for a panel of C one or two vectors wide."""
+def panel(init, init_at, init_row, a, a_at, a_tile, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth,
+          vectors):  # fmt: skip
+    """C ← init + A·B for a panel of C one or two vectors wide. Row i of A begins at a_at + i·a_tile if a tile begins
+    there, and the rows of a tile are a_row apart."""
     if vectors == 2:
-        panel2(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth)
+        panel2(init, init_at, init_row, a, a_at, a_tile, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth)
     else:
-        panel1(init, init_at, init_row, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth)
+        panel1(init, init_at, init_row, a, a_at, a_tile, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth)
 
 
 @njit
@@ -153,38 +161,75 @@ def transpose_panel(w, w_at, w_row, rows, packed, p_at, depth, vectors):
 
 
 @njit(inline=False)
+def pack_rows(units, a, a_row, rows, terms, packed):
+    """packed[tile, k, r] ← A[tile · TILE_ROWS + r, k], for A's block of ``rows`` rows from ``a``.
+
+    A square of vectors is transposed at a time. What it writes beyond the rows of its tile is overwritten by what
+    follows, which is why the last rows of a tile come first.
+    """
+    for i in range(0, rows, TILE_ROWS):
+        for r in range((TILE_ROWS - 1) // lanes(units) * lanes(units), -1, -lanes(units)):
+            if i + r < rows:
+                for k in range(0, terms, lanes(units)):
+                    source, target = a + (i + r) * a_row + k, packed + i * terms + k * TILE_ROWS + r
+                    if i + r + lanes(units) <= rows:
+                        transpose_block(units, source, a_row, units, target, TILE_ROWS)
+                    else:
+                        transpose_block_partial(units, source, a_row, units, target, TILE_ROWS, rows - i - r)
+
+
+@njit(inline=False)
+def pack_columns(units, a, a_step, rows, terms, packed):
+    """The same for the transpose of what stands in memory: packed[tile, k, r] ← A[k, tile · TILE_ROWS + r]."""
+    for i in range(0, rows, TILE_ROWS):
+        source, target = a + i, packed + i * terms
+        for _ in range(terms):
+            for r in range(0, TILE_ROWS, lanes(units)):
+                store(units, target + r, load(units, source + r))
+            source += a_step
+            target += TILE_ROWS
+
+
+@njit(inline=False)
 def forward_product(layers, m, p, parameters, units, rows):
     """z^(m) = a^(m-1) W^(m) + b^(m) and a^(m) = σ^(m)(z^(m)); overwrites both. p is the activation's parameter."""
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     z, a_out, code = layers[m, Z], layers[m, A], layers[m, ACTIVATION]
     packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
+    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK * lanes(units)
+    row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
+    many = width > (PACK_PANELS - 1) * TILE_VECTORS * lanes(units)
     far, large = stride * units.itemsize >= PACK_BYTES, depth * stride * units.itemsize >= LARGE
-    for i in range(0, rows, ROW_BLOCK):
-        block = min(ROW_BLOCK, rows - i)
+    for i in range(0, rows, row_block):
+        block = min(row_block, rows - i)
         for k in range(0, depth, DEPTH_BLOCK):
             end = min(k + DEPTH_BLOCK, depth)
+            a_at, a_tile, a_row, a_step = a + i * a_stride + k, a_stride, a_stride, ONE
+            if many and block >= PACK_ROWS:
+                pack_rows(units, a_at, a_stride, block, end - k, packed_a)
+                a_at, a_tile, a_row, a_step = packed_a, end - k, ONE, TILE_ROWS * ONE
             for j in range(0, width, TILE_VECTORS * lanes(units)):
                 vectors = min(TILE_VECTORS, -(-(width - j) // lanes(units)))
                 c = z + i * stride + j
                 for t in range(k, end, TERMS):
-                    terms, a_at, w_at = min(TERMS, end - t), a + i * a_stride + t, w + t * stride + j
+                    terms, a_t, w_at = min(TERMS, end - t), a_at + (t - k) * a_step, w + t * stride + j
                     if large:  # the same rows of the next panel
                         fetch(parameters, w_at + vectors * lanes(units), stride, terms, vectors)
                     if far and block >= PACK_ROWS:
                         step = vectors * lanes(units)
                         copy_panel(parameters, w_at, stride, units, packed, terms, vectors)
                         if t == 0:
-                            panel(parameters, b + j, NONE, units, a_at, a_stride, ONE, units, packed, step,
+                            panel(parameters, b + j, NONE, units, a_t, a_tile, a_row, a_step, units, packed, step,
                                   units, c, stride, block, terms, vectors)  # fmt: skip
                         else:
-                            panel(units, c, stride, units, a_at, a_stride, ONE, units, packed, step,
+                            panel(units, c, stride, units, a_t, a_tile, a_row, a_step, units, packed, step,
                                   units, c, stride, block, terms, vectors)  # fmt: skip
                     elif t == 0:
-                        panel(parameters, b + j, NONE, units, a_at, a_stride, ONE, parameters, w_at, stride,
+                        panel(parameters, b + j, NONE, units, a_t, a_tile, a_row, a_step, parameters, w_at, stride,
                               units, c, stride, block, terms, vectors)  # fmt: skip
                     else:
-                        panel(units, c, stride, units, a_at, a_stride, ONE, parameters, w_at, stride,
+                        panel(units, c, stride, units, a_t, a_tile, a_row, a_step, parameters, w_at, stride,
                               units, c, stride, block, terms, vectors)  # fmt: skip
                 if end == depth and code != SOFTMAX:
                     columns = min(vectors * lanes(units), width - j)
@@ -201,27 +246,34 @@ def delta_product(layers, m, p, parameters, units, rows):
     z, a_out, delta, w = layers[m, Z], layers[m, A], layers[m, DELTA], layers[m + 1, WEIGHTS]
     zeros = layers[0, SCRATCH] + SCRATCH_ZEROS * lanes(units)
     packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
+    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK * lanes(units)
+    row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
+    many = width > (PACK_PANELS - 1) * TILE_VECTORS * lanes(units)
     if rows * width < 4 * lanes(units):
         few_deltas(w, a_stride, depth, parameters, a, delta, stride, width, units, rows)
         multiply_by_slope(code, p, units, z, a_out, delta, stride, rows, width)
         return
-    for i in range(0, rows, ROW_BLOCK):
-        block = min(ROW_BLOCK, rows - i)
+    for i in range(0, rows, row_block):
+        block = min(row_block, rows - i)
         for k in range(0, depth, DEPTH_BLOCK):
             end = min(k + DEPTH_BLOCK, depth)
+            a_at, a_tile, a_row, a_step = a + i * a_stride + k, a_stride, a_stride, ONE
+            if many and block >= PACK_ROWS:
+                pack_rows(units, a_at, a_stride, block, end - k, packed_a)
+                a_at, a_tile, a_row, a_step = packed_a, end - k, ONE, TILE_ROWS * ONE
             for j in range(0, width, TILE_VECTORS * lanes(units)):
                 vectors = min(TILE_VECTORS, -(-(width - j) // lanes(units)))
                 step, at = vectors * lanes(units), i * stride + j
                 for t in range(k, end, TERMS):
-                    terms, a_at = min(TERMS, end - t), a + i * a_stride + t
+                    terms, a_t = min(TERMS, end - t), a_at + (t - k) * a_step
                     transpose_panel(
                         parameters, w + j * a_stride + t, a_stride, width - j, units, packed, terms, vectors
                     )
                     if t == 0:
-                        panel(units, zeros, NONE, units, a_at, a_stride, ONE, units, packed, step,
+                        panel(units, zeros, NONE, units, a_t, a_tile, a_row, a_step, units, packed, step,
                               units, delta + at, stride, block, terms, vectors)  # fmt: skip
                     else:
-                        panel(units, delta + at, stride, units, a_at, a_stride, ONE, units, packed, step,
+                        panel(units, delta + at, stride, units, a_t, a_tile, a_row, a_step, units, packed, step,
                               units, delta + at, stride, block, terms, vectors)  # fmt: skip
                 if end == depth:
                     columns = min(step, width - j)
@@ -248,21 +300,28 @@ def weight_gradient(layers, m, gradients, units, rows):
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     delta, zeros = layers[m, DELTA], layers[0, SCRATCH] + SCRATCH_ZEROS * lanes(units)
     packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
-    for j in range(0, depth, ROW_BLOCK):
-        block = min(ROW_BLOCK, depth - j)
+    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK * lanes(units)
+    row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
+    many = width > (PACK_PANELS_COLUMNS - 1) * TILE_VECTORS * lanes(units)
+    for j in range(0, depth, row_block):
+        block = min(row_block, depth - j)
         for i in range(0, rows, DEPTH_BLOCK):
             observations = min(DEPTH_BLOCK, rows - i)
+            a_at, a_tile, a_step = a + i * a_stride + j, ONE, a_stride
+            if many and observations >= PACK_ROWS:
+                pack_columns(units, a_at, a_stride, block, observations, packed_a)
+                a_at, a_tile, a_step = packed_a, observations, TILE_ROWS * ONE
             for k in range(0, width, TILE_VECTORS * lanes(units)):
                 vectors = min(TILE_VECTORS, -(-(width - k) // lanes(units)))
                 step, c = vectors * lanes(units), w + j * stride + k
                 copy_panel(units, delta + i * stride + k, stride, units, packed, observations, vectors)
                 for t in range(0, observations, TERMS):
-                    terms, a_at = min(TERMS, observations - t), a + (i + t) * a_stride + j
+                    terms, a_t = min(TERMS, observations - t), a_at + t * a_step
                     if i + t == 0:
-                        panel(units, zeros, NONE, units, a_at, ONE, a_stride, units, packed + t * step, step,
+                        panel(units, zeros, NONE, units, a_t, a_tile, ONE, a_step, units, packed + t * step, step,
                               gradients, c, stride, block, terms, vectors)  # fmt: skip
                     else:
-                        panel(gradients, c, stride, units, a_at, ONE, a_stride, units, packed + t * step, step,
+                        panel(gradients, c, stride, units, a_t, a_tile, ONE, a_step, units, packed + t * step, step,
                               gradients, c, stride, block, terms, vectors)  # fmt: skip
     sum_rows(units, delta, stride, rows, width, gradients, b)
 
@@ -278,40 +337,49 @@ def weight_update(layers, m, optimizer, rates, decay, parameters, moments, units
     zeros = layers[0, SCRATCH] + SCRATCH_ZEROS * lanes(units)
     packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
     g = layers[0, SCRATCH] + SCRATCH_GRADIENT * lanes(units)
-    rows_at_a_time = UPDATE_ROWS_FEW if rows <= FEW_OBSERVATIONS else UPDATE_ROWS
+    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK * lanes(units)
+    row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
+    many = width > (PACK_PANELS_COLUMNS - 1) * TILE_VECTORS * lanes(units)
+    some = UPDATE_ROWS_FEW if rows <= FEW_OBSERVATIONS else UPDATE_ROWS
     planes = len(moments) // len(parameters)
-    for k in range(0, width, TILE_VECTORS * lanes(units)):
-        vectors = min(TILE_VECTORS, -(-(width - k) // lanes(units)))
-        columns = vectors * lanes(units)
-        b_at, step = delta + k, stride
-        if depth >= PACK_ROWS:
-            copy_panel(units, b_at, stride, units, packed, rows, vectors)
-            b_at, step = packed, columns
-        for j in range(0, depth, rows_at_a_time):
-            piece, at = min(rows_at_a_time, depth - j), w + j * stride + k
-            if depth >= PACK_ROWS:
-                fetch(parameters, at, stride, piece, vectors)
-                for moment in range(planes):
-                    fetch(moments, moment * len(parameters) + at, stride, piece, vectors)
-            for t in range(0, rows, TERMS):
-                a_at = a + t * a_stride + j
-                if t == 0:
-                    panel(units, zeros, NONE, units, a_at, ONE, a_stride, units, b_at, step,
-                          units, g, columns, piece, min(TERMS, rows), vectors)  # fmt: skip
+    for i in range(0, depth, row_block):
+        block = min(row_block, depth - i)
+        a_at, a_tile, a_step = a + i, ONE, a_stride
+        if many and rows >= PACK_ROWS:
+            pack_columns(units, a_at, a_stride, block, rows, packed_a)
+            a_at, a_tile, a_step = packed_a, rows, TILE_ROWS * ONE
+        for k in range(0, width, TILE_VECTORS * lanes(units)):
+            vectors = min(TILE_VECTORS, -(-(width - k) // lanes(units)))
+            columns = vectors * lanes(units)
+            b_at, step = delta + k, stride
+            if block >= PACK_ROWS:
+                copy_panel(units, b_at, stride, units, packed, rows, vectors)
+                b_at, step = packed, columns
+            for j in range(0, block, some):
+                piece, at = min(some, block - j), w + (i + j) * stride + k
+                if block >= PACK_ROWS:
+                    fetch(parameters, at, stride, piece, vectors)
+                    for moment in range(planes):
+                        fetch(moments, moment * len(parameters) + at, stride, piece, vectors)
+                for t in range(0, rows, TERMS):
+                    a_t = a_at + j * a_tile + t * a_step
+                    if t == 0:
+                        panel(units, zeros, NONE, units, a_t, a_tile, ONE, a_step, units, b_at, step,
+                              units, g, columns, piece, min(TERMS, rows), vectors)  # fmt: skip
+                    else:
+                        panel(units, g, columns, units, a_t, a_tile, ONE, a_step, units, b_at + t * step, step,
+                              units, g, columns, piece, min(TERMS, rows - t), vectors)  # fmt: skip
+                if i + j + piece < depth:
+                    update(optimizer, rates, decay, units, g, columns, parameters, at, stride, moments, piece, columns)
+                    continue
+                # b^(m) is the row after the last one of W^(m).
+                b, g_b = at + piece * stride, g + piece * columns
+                sum_rows(units, delta + k, stride, rows, columns, units, g_b)
+                if decay == 0:
+                    piece += 1
                 else:
-                    panel(units, g, columns, units, a_at, ONE, a_stride, units, b_at + t * step, step,
-                          units, g, columns, piece, min(TERMS, rows - t), vectors)  # fmt: skip
-            if j + piece < depth:
+                    update(optimizer, rates, 0.0, units, g_b, columns, parameters, b, stride, moments, ONE, columns)
                 update(optimizer, rates, decay, units, g, columns, parameters, at, stride, moments, piece, columns)
-                continue
-            # b^(m) is the row after the last one of W^(m).
-            sum_rows(units, delta + k, stride, rows, columns, units, g + piece * columns)
-            if decay == 0:
-                update(optimizer, rates, 0.0, units, g, columns, parameters, at, stride, moments, piece + 1, columns)
-            else:
-                update(optimizer, rates, decay, units, g, columns, parameters, at, stride, moments, piece, columns)
-                update(optimizer, rates, 0.0, units, g + piece * columns, columns, parameters, at + piece * stride,
-                       stride, moments, ONE, columns)  # fmt: skip
 
 
 @njit

@@ -132,7 +132,7 @@ def test_options_out_of_range(options):
 
 def test_asv_collects_each_benchmark():
     """asv runs methods and functions with these names, and silently none with others."""
-    collected = re.compile(r"(time|timeraw|mem|peakmem|track)_.+|setup|teardown|_.*")
+    collected = re.compile(r"(time|timeraw|mem|peakmem|track)_.+|setup|setup_cache|teardown|_.*")
     found = 0
     for path in BENCHMARKS.glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -143,5 +143,5 @@ def test_asv_collects_each_benchmark():
             continue
         for function in functions + [node for c in classes for node in c.body if isinstance(node, ast.FunctionDef)]:
             assert collected.fullmatch(function.name), f"{path.name}: {function.name}"
-            found += not re.fullmatch("setup|teardown|_.*", function.name)
+            found += not re.fullmatch("setup|setup_cache|teardown|_.*", function.name)
     assert found > 15

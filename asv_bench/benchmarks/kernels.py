@@ -7,10 +7,10 @@ the meaning of the benchmarks do not.
 import numba
 import numpy as np
 from fastprop.kernels import activations, batches, jit, losses, products, training, updates
-from fastprop.kernels.layers import ACTIVATION, DELTA, STRIDE, A, Z
 from fastprop.kernels.peak import fma_peak
 
 import fastprop
+from fastprop.activations import ACTIVATIONS
 
 from .timing import seconds_in_turn
 
@@ -85,10 +85,11 @@ class ActivationKernel:
     )
 
     def setup(self, activation, dtype):
-        net = _network((1, 256), 256, output=activation, loss="mse", dtype=dtype)
-        code, stride, *offsets = net._units.layers[1, [ACTIVATION, STRIDE, Z, A, DELTA]]
-        self.head, self.tail = (code, net._slopes[1], net._units.data), (stride, 256, 256)
-        self.z_a, self.z_a_delta = offsets[:2], offsets
+        units = np.random.default_rng(0).standard_normal(3 * 256 * 256).astype(dtype)
+        z, a, delta = 0, 256 * 256, 2 * 256 * 256
+        rule = ACTIVATIONS[activation]
+        self.head, self.tail = (rule._code, rule._parameter, units), (256, 256, 256)
+        self.z_a, self.z_a_delta = (z, a), (z, a, delta)
         self.time_activate(activation, dtype)
         self.time_multiply_by_slope(activation, dtype)
 
