@@ -21,10 +21,7 @@ class Activation:
         return f"Activation({self.name!r})"
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Activation)
-            and (self._code, self._parameter) == (other._code, other._parameter)
-        )
+        return isinstance(other, Activation) and (self._code, self._parameter) == (other._code, other._parameter)
 
     def __hash__(self) -> int:
         return hash((self._code, self._parameter))

@@ -6,8 +6,7 @@ import numpy as np
 
 from .kernels import layers as column
 from .kernels.activations import IDENTITY
-from .kernels.products import SCRATCH_VECTORS
-from .kernels.simd import WIDTH
+from .kernels.products import SCRATCH_BYTES
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
@@ -60,7 +59,7 @@ class Units:
                 place(m, column.Z, block)
         table[-1, column.TARGET] = table[-1, column.DELTA]  # read where the error signal is written right after
         place(len(table) - 1, column.ROW_WEIGHT, rows)
-        place(0, column.SCRATCH, SCRATCH_VECTORS * WIDTH // self.dtype.itemsize)
+        place(0, column.SCRATCH, SCRATCH_BYTES // self.dtype.itemsize)
         self.data = aligned_zeros(end, self.dtype)
         self.layers[...] = table
         self.capacity = rows

@@ -79,7 +79,7 @@ def any_array(argument: str, value: Any) -> np.ndarray:
     try:
         return np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{argument} must be an array of real numbers, got sequences that make none: {error}") from None
+        raise ValueError(f"{argument} must be an array of real numbers, got what makes none: {error}") from None
 
 
 def real_array(argument: str, value: Any, dtype: np.dtype) -> np.ndarray:

@@ -512,9 +512,7 @@ class Network:
         [0.5, 0.125, 0.03125]
         """
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"optimizer must be an Optimizer, whose state goes on from step to step, got {optimizer!r}"
-            )
+            raise TypeError(f"optimizer must be an Optimizer, whose state goes on from step to step, got {optimizer!r}")
         optimizer._check(self)
         inputs, targets, labels = self._data("X", X, "y", y)
         weights = self._weights_of(sample_weight, len(inputs))
@@ -743,7 +741,9 @@ class Network:
 
     def _validation(self, data: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-            raise TypeError(f"validation_data must be a tuple (X, y) or (X, y, sample_weight), got {type(data).__name__}")
+            raise TypeError(
+                f"validation_data must be a tuple (X, y) or (X, y, sample_weight), got {type(data).__name__}"
+            )
         inputs, targets, labels = self._data("validation_data[0]", data[0], "validation_data[1]", data[1])
         if not np.isfinite(inputs).all():
             raise _not_finite("validation_data[0]", inputs)
@@ -865,7 +865,8 @@ class Network:
             raise _not_finite(name, targets)
         low, high = self._loss._domain
         raise ValueError(
-            f"{name} must lie in [{low:g}, {high:g}] for {self._loss.name}, got {targets[where]} at {checks.place(where)}"
+            f"{name} must lie in [{low:g}, {high:g}] for {self._loss.name}, "
+            f"got {targets[where]} at {checks.place(where)}"
         )
 
 

@@ -253,9 +253,7 @@ def adam(theta, gradients, state, learning_rate=1e-3, beta1=0.9, beta2=0.999, ep
         p -= learning_rate / (1 - beta1**t) * m / (np.sqrt(v) / (1 - beta2**t) ** 0.5 + epsilon)
 
 
-def train(
-    x, target, weights, biases, activations, loss, optimizer=adam, batch_size=32, epochs=1, orders=None
-):
+def train(x, target, weights, biases, activations, loss, optimizer=adam, batch_size=32, epochs=1, orders=None):
     """Train by mini-batches, updating weights and biases in place; returns each epoch's loss.
 
     That is the mean over its rows of the batch losses before each update. The optimizer is called with

@@ -4,7 +4,6 @@
 read was as it must be; the caller looks for the culprit.
 """
 
-
 from .jit import njit
 from .layers import ROW_WEIGHT, STRIDE, TARGET, WIDTH, A
 from .simd import any_lanes, first_lanes, fma, lanes, load, load_partial, splat, store

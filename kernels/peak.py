@@ -15,7 +15,7 @@ def _flat(number):
 
 @njit(entry={"a": _flat, "b": _flat, "parameters": _flat, "repeats": lambda number: types.int64})
 def _multiply_add(a, b, parameters, repeats):
-    """parameters += a·b, a tile of it, ``repeats`` times. The loop stores nothing, so its operands are loaded once, before it."""
+    """A tile of parameters += a·b, ``repeats`` times. The loop stores nothing, so its operands are loaded before it."""
     stride = TILE_VECTORS * lanes(parameters)
     c = load_tile(parameters, 0, stride, TILE_ROWS, TILE_VECTORS)
     for _ in range(repeats):

@@ -39,28 +39,29 @@ from .simd import (
 from .simd import WIDTH as VECTOR_BYTES
 from .updates import update
 
-#: Blocking. A's block of so many bytes, as many terms and (at four bytes) as many rows, stays in the second-level cache
-#: while all panels of B meet it; the TERMS rows of a panel of B that are worked on at a time stay in the first-level one.
+#: Blocking. A's block of so many bytes, as many terms and (at four bytes) as many rows, stays in the second-level
+#: cache while all panels of B meet it; the TERMS rows of a panel of B that are worked on at a time, in the first-level
+#: one.
 BLOCK_BYTES, DEPTH_BLOCK, TERMS = 1 << 20, 512, 128
 #: A's block is copied into the order in which tiles read it if so many panels of B will meet it.
 PACK_PANELS, PACK_PANELS_COLUMNS = 8, 3
 #: Rows of B that are so many bytes apart are copied together first, if so many rows of A meet them.
 PACK_BYTES, PACK_ROWS = 1024, 48
-#: Rows of a panel of ∂C/∂W that are updated at a time: of few observations, so few that θ and its moments can be
-#: fetched into the first-level cache while the gradient is summed; of many, as many as make the panel of δ pay.
-FEW_OBSERVATIONS, UPDATE_ROWS_FEW, UPDATE_ROWS = TERMS, 2 * TILE_ROWS, 10 * TILE_ROWS
+#: The update: a strip of a^(m-1)ᵀ of so many bytes stays in the first-level cache while the columns of δ^(m), at most
+#: so many bytes or columns of them, come by from the second-level one. The strip has from 2 to 10 tiles of rows.
+STRIP_BYTES, COLUMNS_BYTES, COLUMNS = 1 << 14, 1 << 18, 512
+UPDATE_ROWS = 10 * TILE_ROWS
 #: Matrices of so many bytes do not stay in the second-level cache from one pass to the next: the next rows of them are
 #: fetched ahead.
 LARGE = 1 << 19
 #: Strides. Numba would compile a function anew for each literal integer it is called with, so these are int64.
 NONE, ONE = np.int64(0), np.int64(1)
-#: Scratch of the products, in vectors: zeros, a packed panel of B, a panel of gradients with its biases, and A's block
-#: with the tile that its last rows leave unfilled.
-SCRATCH_ZEROS = 0
-SCRATCH_PANEL = TILE_VECTORS
-SCRATCH_GRADIENT = SCRATCH_PANEL + DEPTH_BLOCK * TILE_VECTORS
-SCRATCH_BLOCK = SCRATCH_GRADIENT + (UPDATE_ROWS + 1) * TILE_VECTORS
-SCRATCH_VECTORS = SCRATCH_BLOCK + (BLOCK_BYTES + (TILE_ROWS + 1) * DEPTH_BLOCK * 8) // VECTOR_BYTES
+#: Scratch of the products, in bytes from its beginning: zeros; a packed panel or block of columns of B; gradients with
+#: their biases; A's block, or a strip of it, with the tile that its last rows leave unfilled.
+SCRATCH_PANEL = TILE_VECTORS * VECTOR_BYTES
+SCRATCH_GRADIENT = SCRATCH_PANEL + COLUMNS_BYTES
+SCRATCH_BLOCK = SCRATCH_GRADIENT + (UPDATE_ROWS + 1) * (COLUMNS * 4 + VECTOR_BYTES)
+SCRATCH_BYTES = SCRATCH_BLOCK + BLOCK_BYTES + (TILE_ROWS + 2) * DEPTH_BLOCK * 8
 
 
 def _tile_product(rows, vectors):
@@ -196,8 +197,8 @@ def forward_product(layers, m, p, parameters, units, rows):
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     z, a_out, code = layers[m, Z], layers[m, A], layers[m, ACTIVATION]
-    packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
-    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK * lanes(units)
+    packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
+    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
     row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
     many = width > (PACK_PANELS - 1) * TILE_VECTORS * lanes(units)
     far, large = stride * units.itemsize >= PACK_BYTES, depth * stride * units.itemsize >= LARGE
@@ -244,9 +245,9 @@ def delta_product(layers, m, p, parameters, units, rows):
     width, stride, code = layers[m, WIDTH], layers[m, STRIDE], layers[m, ACTIVATION]
     depth, a_stride, a = layers[m + 1, WIDTH], layers[m + 1, STRIDE], layers[m + 1, DELTA]
     z, a_out, delta, w = layers[m, Z], layers[m, A], layers[m, DELTA], layers[m + 1, WEIGHTS]
-    zeros = layers[0, SCRATCH] + SCRATCH_ZEROS * lanes(units)
-    packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
-    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK * lanes(units)
+    zeros = layers[0, SCRATCH]
+    packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
+    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
     row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
     many = width > (PACK_PANELS - 1) * TILE_VECTORS * lanes(units)
     if rows * width < 4 * lanes(units):
@@ -298,9 +299,9 @@ def weight_gradient(layers, m, gradients, units, rows):
     """∂C/∂W^(m) = a^(m-1)ᵀ δ^(m) and ∂C/∂b^(m) = Σ_i δ^(m); overwrites."""
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
-    delta, zeros = layers[m, DELTA], layers[0, SCRATCH] + SCRATCH_ZEROS * lanes(units)
-    packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
-    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK * lanes(units)
+    delta, zeros = layers[m, DELTA], layers[0, SCRATCH]
+    packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
+    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
     row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
     many = width > (PACK_PANELS_COLUMNS - 1) * TILE_VECTORS * lanes(units)
     for j in range(0, depth, row_block):
@@ -330,56 +331,50 @@ def weight_gradient(layers, m, gradients, units, rows):
 def weight_update(layers, m, optimizer, rates, decay, parameters, moments, units, rows):
     """Update W^(m) and b^(m) from the gradients of at most DEPTH_BLOCK observations, which are not kept.
 
-    A piece of a panel is summed into scratch, and its parameters are updated while it is in the cache.
+    A few rows of ∂C/∂W at a time are summed into scratch, and their parameters updated while they are in the cache.
     """
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
     width, stride, w, delta = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, DELTA]
-    zeros = layers[0, SCRATCH] + SCRATCH_ZEROS * lanes(units)
-    packed = layers[0, SCRATCH] + SCRATCH_PANEL * lanes(units)
-    g = layers[0, SCRATCH] + SCRATCH_GRADIENT * lanes(units)
-    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK * lanes(units)
-    row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
-    many = width > (PACK_PANELS_COLUMNS - 1) * TILE_VECTORS * lanes(units)
-    some = UPDATE_ROWS_FEW if rows <= FEW_OBSERVATIONS else UPDATE_ROWS
-    planes = len(moments) // len(parameters)
-    for i in range(0, depth, row_block):
-        block = min(row_block, depth - i)
-        a_at, a_tile, a_step = a + i, ONE, a_stride
-        if many and rows >= PACK_ROWS:
-            pack_columns(units, a_at, a_stride, block, rows, packed_a)
-            a_at, a_tile, a_step = packed_a, rows, TILE_ROWS * ONE
-        for k in range(0, width, TILE_VECTORS * lanes(units)):
-            vectors = min(TILE_VECTORS, -(-(width - k) // lanes(units)))
-            columns = vectors * lanes(units)
-            b_at, step = delta + k, stride
-            if block >= PACK_ROWS:
-                copy_panel(units, b_at, stride, units, packed, rows, vectors)
-                b_at, step = packed, columns
-            for j in range(0, block, some):
-                piece, at = min(some, block - j), w + (i + j) * stride + k
-                if block >= PACK_ROWS:
-                    fetch(parameters, at, stride, piece, vectors)
-                    for moment in range(planes):
-                        fetch(moments, moment * len(parameters) + at, stride, piece, vectors)
-                for t in range(0, rows, TERMS):
-                    a_t = a_at + j * a_tile + t * a_step
-                    if t == 0:
-                        panel(units, zeros, NONE, units, a_t, a_tile, ONE, a_step, units, b_at, step,
-                              units, g, columns, piece, min(TERMS, rows), vectors)  # fmt: skip
-                    else:
-                        panel(units, g, columns, units, a_t, a_tile, ONE, a_step, units, b_at + t * step, step,
-                              units, g, columns, piece, min(TERMS, rows - t), vectors)  # fmt: skip
-                if i + j + piece < depth:
-                    update(optimizer, rates, decay, units, g, columns, parameters, at, stride, moments, piece, columns)
-                    continue
-                # b^(m) is the row after the last one of W^(m).
-                b, g_b = at + piece * stride, g + piece * columns
-                sum_rows(units, delta + k, stride, rows, columns, units, g_b)
-                if decay == 0:
-                    piece += 1
+    zeros, size = layers[0, SCRATCH], rows * units.itemsize
+    packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
+    strip = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
+    g = layers[0, SCRATCH] + SCRATCH_GRADIENT // units.itemsize
+    panel_width = TILE_VECTORS * lanes(units)
+    most = max(1, min(COLUMNS * 4 // units.itemsize, COLUMNS_BYTES // size) // panel_width) * panel_width
+    tall = max(2, min(UPDATE_ROWS // TILE_ROWS, STRIP_BYTES // (size * TILE_ROWS))) * TILE_ROWS
+    for k in range(0, width, most):
+        columns = min(most, width - k)
+        g_row = -(-columns // panel_width) * panel_width + lanes(units)  # an odd number of vectors: all L1 sets
+        copied = depth >= PACK_ROWS and columns > lanes(units)
+        if copied:
+            for c in range(0, columns, panel_width):
+                vectors = min(TILE_VECTORS, -(-(columns - c) // lanes(units)))
+                copy_panel(units, delta + k + c, stride, units, packed + c * rows, rows, vectors)
+        for j in range(0, depth, tall):
+            piece, at = min(tall, depth - j), w + j * stride + k
+            a_at, a_tile, a_step = a + j, ONE, a_stride
+            if columns > (PACK_PANELS_COLUMNS - 1) * panel_width and rows >= PACK_ROWS:
+                pack_columns(units, a_at, a_stride, piece, rows, strip)
+                a_at, a_tile, a_step = strip, rows, TILE_ROWS * ONE
+            for c in range(0, columns, panel_width):
+                vectors = min(TILE_VECTORS, -(-(columns - c) // lanes(units)))
+                if copied:
+                    b_at, b_step = packed + c * rows, vectors * lanes(units)
                 else:
-                    update(optimizer, rates, 0.0, units, g_b, columns, parameters, b, stride, moments, ONE, columns)
-                update(optimizer, rates, decay, units, g, columns, parameters, at, stride, moments, piece, columns)
+                    b_at, b_step = delta + k + c, stride
+                panel(units, zeros, NONE, units, a_at, a_tile, ONE, a_step, units, b_at, b_step,
+                      units, g + c, g_row, piece, rows, vectors)  # fmt: skip
+            if j + piece < depth:
+                update(optimizer, rates, decay, units, g, g_row, parameters, at, stride, moments, piece, columns)
+                continue
+            # b^(m) is the row after the last one of W^(m).
+            b, g_b = at + piece * stride, g + piece * g_row
+            sum_rows(units, delta + k, stride, rows, columns, units, g_b)
+            if decay == 0:
+                piece += 1
+            else:
+                update(optimizer, rates, 0.0, units, g_b, g_row, parameters, b, stride, moments, ONE, columns)
+            update(optimizer, rates, decay, units, g, g_row, parameters, at, stride, moments, piece, columns)
 
 
 @njit

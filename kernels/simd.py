@@ -299,9 +299,7 @@ def _first_lanes(builder, count, lanes):
 def _masked_load(builder, pointer, mask, vector, alignment):
     zeros = _constant(vector, 0)
     name = f"llvm.masked.load.{_mangled(vector)}.p0"
-    return _call(
-        builder, name, vector, [builder.bitcast(pointer, vector.as_pointer()), _i32(alignment), mask, zeros]
-    )
+    return _call(builder, name, vector, [builder.bitcast(pointer, vector.as_pointer()), _i32(alignment), mask, zeros])
 
 
 def _load_partial(context, builder, array_type, array, index, count, vector):
@@ -400,12 +398,8 @@ def _named(definition, name, doc):
     return intrinsic(definition)
 
 
-prefetch = _prefetch(
-    "prefetch", 3, "Ask for the cache line of ``array.flat[index]`` in L1. Any index will do."
-)
-prefetch_l2 = _prefetch(
-    "prefetch_l2", 2, "Ask for the cache line of ``array.flat[index]`` in L2. Any index will do."
-)
+prefetch = _prefetch("prefetch", 3, "Ask for the cache line of ``array.flat[index]`` in L1. Any index will do.")
+prefetch_l2 = _prefetch("prefetch_l2", 2, "Ask for the cache line of ``array.flat[index]`` in L2. Any index will do.")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -534,9 +528,7 @@ _operator(operator.truediv, _float, _same, lambda builder, vector, a, b: builder
 _operator(operator.and_, _bits, _same, lambda builder, vector, a, b: builder.and_(a, b))
 _operator(operator.or_, _bits, _same, lambda builder, vector, a, b: builder.or_(a, b))
 _operator(operator.xor, _bits, _same, lambda builder, vector, a, b: builder.xor(a, b))
-_operator(
-    operator.invert, _bits, _same, lambda builder, vector, a: builder.xor(a, _constant(a.type, -1)), arity=1
-)
+_operator(operator.invert, _bits, _same, lambda builder, vector, a: builder.xor(a, _constant(a.type, -1)), arity=1)
 _operator(operator.lshift, lambda v: v.is_integer, _same, lambda builder, vector, a, b: builder.shl(a, b))
 _operator(operator.rshift, lambda v: v.is_integer, _same, lambda builder, vector, a, b: builder.ashr(a, b))
 _operator(operator.lt, _number, lambda v: v.mask, _comparison("<"))
@@ -588,9 +580,7 @@ fma = _float_function(3, "fma", "a·b + c, rounded once where the host can (else
 sqrt = _float_function(1, "sqrt", "√a, correctly rounded.", _llvm("llvm.sqrt"))
 absolute = _float_function(1, "absolute", "|a|.", _llvm("llvm.fabs"))
 floor = _float_function(1, "floor", "⌊a⌋.", _llvm("llvm.floor"))
-round_even = _float_function(
-    1, "round_even", "a rounded to the nearest integer, halves to even.", _llvm("llvm.rint")
-)
+round_even = _float_function(1, "round_even", "a rounded to the nearest integer, halves to even.", _llvm("llvm.rint"))
 copysign = _float_function(2, "copysign", "The magnitude of a with the sign of b.", _llvm("llvm.copysign"))
 # One instruction on x86, which takes its second operand when either is NaN.
 minimum = _float_function(2, "minimum", "a where a < b, else b: so b where either is NaN.", _minimum)
@@ -647,9 +637,7 @@ def _reciprocal_sqrt(builder, a):
         return builder.fdiv(_constant(a.type, 1.0), _call_vector(builder, "llvm.sqrt", a))
     half, one = _constant(a.type, 0.5), _constant(a.type, 1.0)
     for _ in range(_newton_steps(a)):
-        error = _call_vector(
-            builder, _FMA, builder.fneg(builder.fmul(a, y)), y, one
-        )  # y ← y + ½·y·(1 − a·y·y)
+        error = _call_vector(builder, _FMA, builder.fneg(builder.fmul(a, y)), y, one)  # y ← y + ½·y·(1 − a·y·y)
         y = _call_vector(builder, _FMA, builder.fmul(half, y), error, y)
     return y
 
@@ -680,9 +668,7 @@ def scale_by_power(typingctx, a, n):
     """a·2ⁿ, with gradual underflow and overflow, for integral `n` below 2·(largest exponent)."""
     vector = _common(a, n)
     _require(vector.is_float, "expected float vectors", a, n)
-    mantissa, bias, magic = (
-        (23, 127, 1.5 * 2.0**23) if vector.dtype.bitwidth == 32 else (52, 1023, 1.5 * 2.0**52)
-    )
+    mantissa, bias, magic = (23, 127, 1.5 * 2.0**23) if vector.dtype.bitwidth == 32 else (52, 1023, 1.5 * 2.0**52)
 
     def codegen(context, builder, sig, args):
         a, n = args
@@ -715,10 +701,7 @@ def polynomial(typingctx, x, coefficients):
             for k in range(coefficients.count)
         ]
         while len(terms) > 1:
-            pairs = [
-                _call_vector(builder, _FMA, b, power, a)
-                for a, b in zip(terms[::2], terms[1::2], strict=False)
-            ]
+            pairs = [_call_vector(builder, _FMA, b, power, a) for a, b in zip(terms[::2], terms[1::2], strict=False)]
             terms = pairs + terms[2 * len(pairs) :]
             power = builder.fmul(power, power)
         return terms[0]
@@ -898,9 +881,7 @@ def store_tile(typingctx, array, index, stride, tile):
         ary, index, stride, value = args
         registers = _Registers(builder, tile, value)
         for (r, v), register in registers.at.items():
-            _store(
-                context, builder, array, ary, _offset(builder, index, stride, r, v * vector.lanes), register
-            )
+            _store(context, builder, array, ary, _offset(builder, index, stride, r, v * vector.lanes), register)
 
     return types.void(array, types.intp, types.intp, tile), codegen
 

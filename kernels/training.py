@@ -2,8 +2,8 @@
 
 An entry gets plain arrays and numbers: ``layers`` (the layer table), ``slopes`` (float64, the parameter of each
 layer's activation), ``parameters``, ``gradients``, ``moments`` and ``units`` as ``layers.py`` describes them,
-``X`` (n, D^(0)), ``targets`` (n, D^(L)) or ``labels`` (n,), the other one being empty, ``weights`` (n,) or empty, and ``order``, the
-order in which rows are taken (empty: as they stand).
+``X`` (n, D^(0)), ``targets`` (n, D^(L)) or ``labels`` (n,), the other one being empty, ``weights`` (n,) or empty, and
+``order``, the order in which rows are taken (empty: as they stand).
 """
 
 import math
@@ -16,6 +16,7 @@ from .batches import all_finite, gather_inputs, gather_targets, total_weight, we
 from .jit import njit
 from .layers import ACTIVATION, BIASES, DELTA, STRIDE, WEIGHTS, WIDTH, A, Z
 from .losses import output_error
+from .online import delta_row, forward_row, update_row
 from .products import DEPTH_BLOCK, delta_product, forward_product, weight_gradient, weight_update
 from .random import permute
 from .simd import lanes, load, store
@@ -58,7 +59,10 @@ TYPES = {
 def forward_pass(layers, slopes, parameters, units, rows):
     """z^(m) = a^(m-1) W^(m) + b^(m), a^(m) = σ^(m)(z^(m)) for m = 1..L."""
     for m in range(1, len(layers)):
-        forward_product(layers, m, slopes[m], parameters, units, rows)
+        if rows == 1:
+            forward_row(layers, m, slopes[m], parameters, units)
+        else:
+            forward_product(layers, m, slopes[m], parameters, units, rows)
 
 
 @njit
@@ -76,6 +80,12 @@ def descend(layers, slopes, optimizer, rates, decay, parameters, gradients, mome
 
     Many rows are summed up in ``gradients``; of few, a layer's gradient never exists as a whole.
     """
+    if rows == 1:
+        for m in range(len(layers) - 1, 0, -1):
+            if m > 1:
+                delta_row(layers, m - 1, slopes[m - 1], parameters, units)
+            update_row(layers, m, optimizer, rates, decay, parameters, moments, units)
+        return
     for m in range(len(layers) - 1, 0, -1):
         if m > 1:
             delta_product(layers, m - 1, slopes[m - 1], parameters, units, rows)
@@ -131,7 +141,8 @@ def backward(layers, slopes, parameters, gradients, units, rows, targets, labels
 def backward_from_delta(layers, slopes, parameters, gradients, units, rows):
     """The same from ∂C/∂a^(L), which stands where δ^(L) will be."""
     last = len(layers) - 1
-    z, a, delta, stride, width = layers[last, Z], layers[last, A], layers[last, DELTA], layers[last, STRIDE], layers[last, WIDTH]
+    z, a, delta, stride = layers[last, Z], layers[last, A], layers[last, DELTA], layers[last, STRIDE]
+    width = layers[last, WIDTH]
     multiply_by_slope(layers[last, ACTIVATION], slopes[last], units, z, a, delta, stride, rows, width)
     backward_pass(layers, slopes, parameters, gradients, units, rows)
 
@@ -149,7 +160,7 @@ def step(layers, optimizer, hyper, number, parameters, gradients, moments, snaps
 @njit(entry=TYPES)
 def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labels, low, high, weights, total, order,
           loss, loss_parameter):  # fmt: skip
-    """Outputs of X into ``outputs`` (unless it is empty) and the loss where targets are given, ``capacity`` rows a time.
+    """Outputs of X into ``outputs`` (unless it is empty), the loss where targets are given, ``capacity`` rows a time.
 
     Returns the loss (0 without targets) and GOOD, BAD_INPUT or BAD_TARGET.
     """
@@ -174,8 +185,8 @@ def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labe
 
 
 @njit(entry=TYPES)
-def train(layers, slopes, parameters, gradients, moments, snapshot, units, X, targets, labels, low, high, weights, order,
-          batch, key, loss, loss_parameter, optimizer, hyper, progress, losses, epochs, steps):  # fmt: skip
+def train(layers, slopes, parameters, gradients, moments, snapshot, units, X, targets, labels, low, high, weights,
+          order, batch, key, loss, loss_parameter, optimizer, hyper, progress, losses, epochs, steps):  # fmt: skip
     """Train until ``epochs`` epochs are done, or for ``steps`` steps, whichever comes first; return the last loss.
 
     ``progress`` says where to go on and is brought up to date; ``losses[e]`` gathers the loss of epoch e, and an empty

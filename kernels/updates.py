@@ -30,8 +30,8 @@ def rates_of_step(optimizer, hyper, step):
 def update(optimizer, rates, decay, gradients, g, g_row, parameters, at, stride, moments, rows, columns):
     """Update a block of parameters in place from its gradient.
 
-    The block's first parameter stands at ``at``, ``stride`` elements from row to row, as its moments do; its gradient at
-    ``gradients[g:]``, ``g_row`` from row to row.
+    The block's first parameter stands at ``at``, ``stride`` elements from row to row, as its moments do; its gradient
+    at ``gradients[g:]``, ``g_row`` from row to row.
     """
     if optimizer == SGD:
         if rates[1] == 0:
@@ -42,7 +42,7 @@ def update(optimizer, rates, decay, gradients, g, g_row, parameters, at, stride,
         _adam(rates, decay, gradients, g, g_row, parameters, at, stride, moments, rows, columns)
 
 
-@njit(inline=False)
+@njit
 def _sgd(rates, decay, gradients, g, g_row, parameters, at, stride, rows, columns):
     """θ ← θ − α (g + λθ)."""
     rate, decay = splat(parameters, -rates[0]), splat(parameters, decay)

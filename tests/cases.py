@@ -41,8 +41,10 @@ class Case:
         """z, a, C, deltas, weight and bias gradients, lists by layer."""
         weights, biases = self.network.weights, self.network.biases
         z, a = reference.forward(self.X, weights, biases, self.activations)
-        return z, a, *reference.backward(
-            self.y, weights, z, a, self.activations, self.loss, sample_weight=sample_weight
+        return (
+            z,
+            a,
+            *reference.backward(self.y, weights, z, a, self.activations, self.loss, sample_weight=sample_weight),
         )
 
     def run(self, sample_weight=None):
@@ -73,9 +75,7 @@ class Case:
 def make_case(sizes, hidden, output, loss, *, rows, dtype="float64", seed=0) -> Case:
     """Random parameters, inputs and targets; the outputs of a logarithm's loss stay well within (0, 1)."""
     rng = np.random.default_rng(seed)
-    net = fastprop.Network(
-        sizes, HIDDEN[hidden][0], OUTPUTS[output][0], loss=LOSSES[loss][0], dtype=dtype, seed=seed
-    )
+    net = fastprop.Network(sizes, HIDDEN[hidden][0], OUTPUTS[output][0], loss=LOSSES[loss][0], dtype=dtype, seed=seed)
     for b in net.biases:
         b[...] = rng.uniform(-0.5, 0.5, b.shape)
     if loss in LOG_LOSSES and output not in ("sigmoid", "softmax"):

@@ -119,12 +119,14 @@ def test_a_damaged_file_is_written_anew(tiny, damage):
     (file,) = tiny.files()
     good = file.read_bytes()
     middle = len(good) // 2
-    file.write_bytes({
-        "empty": b"",
-        "cut short": good[:middle],
-        "a byte changed": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :],
-        "other text": b"not what it was" * 100,
-    }[damage])
+    file.write_bytes(
+        {
+            "empty": b"",
+            "cut short": good[:middle],
+            "a byte changed": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :],
+            "other text": b"not what it was" * 100,
+        }[damage]
+    )
     assert tiny.run() == (12, 0, "")
     assert tiny.run() == (12, 1, "")
 
@@ -220,12 +222,15 @@ def train(seed):
 
 def test_a_new_process_compiles_nothing():
     train(0)
-    code = TRAIN + """
+    code = (
+        TRAIN
+        + """
 from fastprop.kernels import training
 parameters = train(0)
 stats = training.train.dispatcher.stats
 print(parameters.tobytes().hex(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     parameters, hits, misses = done.stdout.split()
@@ -251,7 +256,9 @@ def test_child_processes(method, tmp_path):
     if method == "fork" and not hasattr(os, "fork"):
         pytest.skip("no fork on this system")
     script = tmp_path / "script.py"
-    script.write_text(TRAIN + f"""
+    script.write_text(
+        TRAIN
+        + f"""
 import multiprocessing
 
 if __name__ == "__main__":
@@ -261,6 +268,7 @@ if __name__ == "__main__":
     for a, b in zip(here, there, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(train(0), here[0])
-""")
+"""
+    )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -336,11 +336,13 @@ def test_the_same_optimizer_goes_on_exactly(rule, shuffle):
     results, losses = [], []
     for parts in ([10], [4, 6], [1] * 10, [4, 0, 6]):
         net, optimizer = make(), RULES[rule]()
-        losses.append([
-            loss
-            for epochs in parts
-            for loss in net.fit(X, y, optimizer=optimizer, epochs=epochs, batch_size=8, shuffle=shuffle).loss
-        ])
+        losses.append(
+            [
+                loss
+                for epochs in parts
+                for loss in net.fit(X, y, optimizer=optimizer, epochs=epochs, batch_size=8, shuffle=shuffle).loss
+            ]
+        )
         results.append(net.get_parameters())
         assert optimizer.steps == 70
     for result, loss in zip(results[1:], losses[1:], strict=True):

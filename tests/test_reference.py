@@ -74,9 +74,7 @@ def test_xor_from_the_output_that_the_slide_prints():
     """To the printed digits, ±1 in the last."""
     z, _ = forward(XOR.x, XOR.weights, XOR.biases, XOR.activations)
     a = [XOR.x, SLIDE["a1"], SLIDE["a2"]]
-    C, deltas, (dC_dW1, dC_dW2), bias_gradients = backward(
-        XOR.target, XOR.weights, z, a, XOR.activations, XOR.loss
-    )
+    C, deltas, (dC_dW1, dC_dW2), bias_gradients = backward(XOR.target, XOR.weights, z, a, XOR.activations, XOR.loss)
     theta = [p.copy() for p in (XOR.weights[0], XOR.biases[0], XOR.weights[1], XOR.biases[1])]
     sgd(theta, [dC_dW1, bias_gradients[0], dC_dW2, bias_gradients[1]], {}, learning_rate=XOR.learning_rate)
     W1, b1, W2, b2 = theta
@@ -361,9 +359,7 @@ def random_problem(rng, sizes, n, activations, loss_choice):
 def flat(result):
     """The whole gradient as one vector: W1, b1, W2, b2, …"""
     _, _, weight_gradients, bias_gradients = result
-    return np.concatenate(
-        [g.ravel() for layer in zip(weight_gradients, bias_gradients, strict=True) for g in layer]
-    )
+    return np.concatenate([g.ravel() for layer in zip(weight_gradients, bias_gradients, strict=True) for g in layer])
 
 
 def central_differences(x, t, weights, biases, activations, loss_choice, sample_weight=None, h=1e-5):
@@ -582,9 +578,7 @@ def test_nesterov_is_sutskevers_look_ahead(weight_decay):
             p = p + v
             yield p + μ * v
 
-    ours = trajectory(
-        partial(sgd, learning_rate=0.05, momentum=0.9, nesterov=True, weight_decay=weight_decay)
-    )
+    ours = trajectory(partial(sgd, learning_rate=0.05, momentum=0.9, nesterov=True, weight_decay=weight_decay))
     exact(ours, scalar_trajectory(rule, weight_decay))
 
 
@@ -605,9 +599,7 @@ def test_adam_is_algorithm_1(constants, weight_decay):
             θ = θ - α * m_hat / (math.sqrt(v_hat) + ε)
             yield θ
 
-    ours = trajectory(
-        partial(adam, learning_rate=α, beta1=β1, beta2=β2, epsilon=ε, weight_decay=weight_decay)
-    )
+    ours = trajectory(partial(adam, learning_rate=α, beta1=β1, beta2=β2, epsilon=ε, weight_decay=weight_decay))
     exact(ours, scalar_trajectory(rule, weight_decay))
 
 
@@ -694,9 +686,7 @@ def test_train_is_its_loop(batch_size, optimizer, shuffled):
 def test_train_uses_no_more_orders_than_epochs():
     rng, x, t, weights, biases = training_problem()
     orders = iter([rng.permutation(11) for _ in range(3)])
-    assert (
-        len(train(x, t, weights, biases, ["tanh", "identity"], "mse", sgd, 4, epochs=2, orders=orders)) == 2
-    )
+    assert len(train(x, t, weights, biases, ["tanh", "identity"], "mse", sgd, 4, epochs=2, orders=orders)) == 2
     assert len(list(orders)) == 1
     assert train(x, t, weights, biases, ["tanh", "identity"], "mse", epochs=0) == []
 

@@ -573,9 +573,7 @@ def test_an_unchecked_build_has_no_branches():
 def test_the_arithmetic_of_a_narrower_build(level):
     if os.environ.get("FASTPROP_SIMD") or level == simd.LEVEL or simd.LEVEL == "portable":
         pytest.skip("no narrower width, or one that is forced already")
-    chosen = (
-        "arithmetic or functions or partial or scale or ulps or comparisons or tiles or transposes or halves"
-    )
+    chosen = "arithmetic or functions or partial or scale or ulps or comparisons or tiles or transposes or halves"
     arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"({chosen}) and not build", __file__]
     result = run(arguments, FASTPROP_SIMD=level)
     assert result.returncode == 0, result.stdout[-3000:]

@@ -120,9 +120,7 @@ def error_in_ulps(value, reference, unit):
     rounded = reference.astype(value.dtype)
     same = (rounded == value) | (np.isnan(rounded) & np.isnan(value))
     comparable = np.isfinite(rounded) & np.isfinite(value)
-    error = np.abs(value.astype(reference.dtype) - reference) / np.spacing(np.abs(unit)).astype(
-        reference.dtype
-    )
+    error = np.abs(value.astype(reference.dtype) - reference) / np.spacing(np.abs(unit)).astype(reference.dtype)
     return np.where(comparable, error, np.where(same, 0, np.inf))
 
 
@@ -137,9 +135,7 @@ def test_error_in_ulps_over_the_whole_range(name, dtype):
         unit = np.where(np.isinf(x), 1, x) if name == "gelu" else reference.astype(dtype)
         error = error_in_ulps(value, reference, unit)
     worst = np.argmax(error)
-    assert error[worst] <= ULPS[name], (
-        f"{name}({x[worst]!r}) = {value[worst]!r}, off by {error[worst]:.3f} ULP"
-    )
+    assert error[worst] <= ULPS[name], f"{name}({x[worst]!r}) = {value[worst]!r}, off by {error[worst]:.3f} ULP"
 
 
 ZERO, INF, NAN = 0.0, np.inf, np.nan

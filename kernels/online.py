@@ -1,0 +1,73 @@
+"""The three products of one observation: vectors instead of matrices, and nothing to block or pack.
+
+What a step of a small network costs is not its arithmetic but the way there, so these loops are as plain as they can
+be. Each output is the same chain of fused products as in ``products.py``: the same bits.
+"""
+
+from .activations import activate, multiply_by_slope
+from .jit import njit
+from .layers import ACTIVATION, BIASES, DELTA, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
+from .products import NONE, ONE, SCRATCH_GRADIENT, UPDATE_ROWS, few_deltas
+from .simd import TILE_VECTORS, fma, lanes, load, load_tile, splat, store, store_tile, tile_fma
+from .updates import update
+
+#: Vectors of z that are summed up side by side: more chains of products than one to keep the processor busy.
+CHAINS = 4
+
+
+@njit
+def forward_row(layers, m, p, parameters, units):
+    """z^(m) = a^(m-1) W^(m) + b^(m) and a^(m) = σ^(m)(z^(m)); overwrites both."""
+    depth, a = layers[m - 1, WIDTH], layers[m - 1, A]
+    width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
+    z, k = layers[m, Z], 0
+    while k + CHAINS * lanes(units) <= stride:
+        tile = load_tile(parameters, b + k, NONE, 1, CHAINS)
+        for j in range(depth):
+            tile = tile_fma(tile, units, a + j, NONE, parameters, w + j * stride + k)
+        store_tile(units, z + k, NONE, tile)
+        k += CHAINS * lanes(units)
+    for i in range(k, width, lanes(units)):
+        total = load(parameters, b + i)
+        for j in range(depth):
+            total = fma(splat(units, units[a + j]), load(parameters, w + j * stride + i), total)
+        store(units, z + i, total)
+    activate(layers[m, ACTIVATION], p, units, z, layers[m, A], stride, ONE, width)
+
+
+@njit
+def delta_row(layers, m, p, parameters, units):
+    """δ^(m) = (W^(m+1) δ^(m+1)) ⊙ σ^(m)′(z^(m)): scalar products with the rows of W^(m+1); overwrites."""
+    width, stride, delta = layers[m, WIDTH], layers[m, STRIDE], layers[m, DELTA]
+    depth, row, next_delta = layers[m + 1, WIDTH], layers[m + 1, STRIDE], layers[m + 1, DELTA]
+    w = layers[m + 1, WEIGHTS]
+    few_deltas(w, row, depth, parameters, next_delta, delta, stride, width, units, ONE)
+    multiply_by_slope(layers[m, ACTIVATION], p, units, layers[m, Z], layers[m, A], delta, stride, ONE, width)
+
+
+@njit
+def update_row(layers, m, optimizer, rates, decay, parameters, moments, units):
+    """Update W^(m) and b^(m) from ∂C/∂W^(m) = a^(m-1) δ^(m)ᵀ and ∂C/∂b^(m) = δ^(m), a piece at a time."""
+    depth, a = layers[m - 1, WIDTH], layers[m - 1, A]
+    width, stride, delta = layers[m, WIDTH], layers[m, STRIDE], layers[m, DELTA]
+    g = layers[0, SCRATCH] + SCRATCH_GRADIENT // units.itemsize
+    for k in range(0, width, TILE_VECTORS * lanes(units)):
+        columns = min(TILE_VECTORS * lanes(units), width - k)
+        at = layers[m, WEIGHTS] + k
+        for j in range(0, depth, UPDATE_ROWS):
+            piece = min(UPDATE_ROWS, depth - j)
+            for v in range(0, columns, lanes(units)):
+                slope = load(units, delta + k + v)
+                for i in range(piece):
+                    store(units, g + i * TILE_VECTORS * lanes(units) + v, slope * units[a + j + i])
+            last = j + piece == depth
+            if last:  # b^(m) is the row after the last one of W^(m)
+                for v in range(0, columns, lanes(units)):
+                    store(units, g + piece * TILE_VECTORS * lanes(units) + v, load(units, delta + k + v))
+            if last and decay == 0:
+                piece += 1
+            update(optimizer, rates, decay, units, g, TILE_VECTORS * lanes(units), parameters, at, stride, moments,
+                   piece, columns)  # fmt: skip
+            at += piece * stride
+            if last and decay != 0:
+                update(optimizer, rates, 0.0, units, delta + k, stride, parameters, at, stride, moments, ONE, columns)
