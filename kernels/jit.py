@@ -87,6 +87,11 @@ def njit(function=None, *, entry: dict | None = None, inline: bool | None = None
     return decorate if function is None else decorate(function)
 
 
+def standalone(function):
+    """A function that may call kernels, compiled as entry points are but not kept on disk: for tests and benchmarks."""
+    return numba.njit(function, pipeline_class=_EntryCompiler, **FLAGS)
+
+
 class Entry(dict):
     """A compiled function for Python: ``entry[dtype](...)``, compiled when it is first asked for.
 
@@ -99,7 +104,7 @@ class Entry(dict):
         names = list(inspect.signature(function).parameters)
         self._types = [types[name] for name in names]
         self._place_of_dtype = names.index("parameters")
-        self.dispatcher = numba.njit(function, pipeline_class=_EntryCompiler, **FLAGS)
+        self.dispatcher = standalone(function)
         self.dispatcher._cache = KernelCache(function)
 
     def __missing__(self, dtype):
@@ -123,17 +128,19 @@ class _Kernel(CPUDispatcher):
         self.overloads[tuple(cres.signature.args)] = cres
 
     def _compile_for_args(self, *args, **kwargs):
-        raise TypeError(f"{self.__name__} is a kernel: call it from a function compiled by numba.njit")
+        raise TypeError(
+            f"{self.__name__} is a kernel, which only compiled code can call: see fastprop.kernels.jit.standalone"
+        )
 
 
 class _KernelLibrary(JITCodeLibrary):
-    """LLVM IR that waits to be linked into an entry point."""
+    """LLVM IR that waits to be linked into an entry point, which also finds the kernels that this one calls."""
+
+    def finalize(self):
+        self._finalize_final_module()
 
     def _optimize_functions(self, ll_module):
         ll_module.data_layout = self._codegen._data_layout
-
-    def _optimize_final_module(self):
-        pass
 
     def _finalize_final_module(self):
         self._finalize_dynamic_globals()
@@ -167,6 +174,14 @@ class _EntryLibrary(JITCodeLibrary):
     Their linkage is private and not merely internal: the run-time linker would still find an internal function by its
     name, and give it to another module, which calls it with the arguments it had before.
     """
+
+    def finalize(self):
+        libraries = list(self._linking_libraries)
+        for library in libraries:  # grows while it is read
+            if isinstance(library, _KernelLibrary):
+                libraries += [callee for callee in library._linking_libraries if callee not in libraries]
+        self._linking_libraries = libraries
+        super().finalize()
 
     def _optimize_final_module(self):
         for function in self._final_module.functions:

@@ -7,11 +7,10 @@ import re
 import subprocess
 import sys
 
-import numba
 import numpy as np
 import pytest
 from fastprop.kernels import simd
-from fastprop.kernels.jit import FLAGS
+from fastprop.kernels.jit import standalone as compiled
 from fastprop.kernels.simd import *  # noqa: F403
 from numba import types
 from numba.core.errors import TypingError
@@ -19,7 +18,6 @@ from numba.core.errors import TypingError
 # ruff: noqa: F405
 
 DTYPES = [np.float32, np.float64]
-compiled = numba.njit(**FLAGS)
 
 
 def width(dtype):

@@ -1,10 +1,9 @@
 """The vector maths against references of twice the precision, over the whole range of each element type."""
 
-import numba
 import numpy as np
 import pytest
 from fastprop.kernels import vecmath
-from fastprop.kernels.jit import FLAGS
+from fastprop.kernels.jit import standalone as compiled
 from fastprop.kernels.simd import lanes, load, store
 
 DTYPES = [np.float32, np.float64]
@@ -12,7 +11,6 @@ DTYPES = [np.float32, np.float64]
 WIDE = {np.float32: np.float64, np.float64: np.longdouble}
 
 #: as the kernels are compiled, but callable from Python and not cached on disk
-compiled = numba.njit(**FLAGS)
 
 KERNELS = {}
 

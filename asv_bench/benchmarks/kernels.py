@@ -4,7 +4,6 @@ Kernels take what the compiled training loop gives them, so that these calls cha
 the meaning of the benchmarks do not.
 """
 
-import numba
 import numpy as np
 from fastprop.kernels import activations, batches, jit, losses, products, training, updates
 from fastprop.kernels.peak import fma_peak
@@ -22,7 +21,7 @@ def _entry(kernel):
         return kernel(*arguments)
 
     call.__qualname__ = f"benchmark_{kernel.py_func.__name__}"  # its name in the cache of compiled kernels
-    entry = numba.njit(call, pipeline_class=jit._EntryCompiler, **jit.FLAGS)
+    entry = jit.standalone(call)
     entry._cache = jit.KernelCache(call)
     return entry
 
