@@ -25,7 +25,7 @@ from .losses import DEFAULTS, Loss
 from .losses import loss as loss_of
 from .optimizers import Optimizer
 
-DTYPES = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+DTYPES: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
 #: Seconds of work after which a running ``fit`` comes back to Python, for Ctrl-C and the progress bar.
 PATIENCE = 0.05

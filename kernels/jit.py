@@ -193,7 +193,7 @@ class _EntryLibrary(JITCodeLibrary):
 class _KernelCompiler(compiler.Compiler):
     """Numba's compiler, into a `_KernelLibrary`."""
 
-    _library = _KernelLibrary
+    _library: type[JITCodeLibrary] = _KernelLibrary
     _numbers = itertools.count()
 
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
@@ -282,6 +282,7 @@ class KernelCache(_Cache):
             tuple(os.environ.get(name, "") for name in SETTINGS),
         )
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:20]
+        assert FOLDER is not None  # its callers have looked
         return FOLDER / f"fastprop-{self._name}-{FINGERPRINT}-{digest}.nbc"
 
 
@@ -304,8 +305,9 @@ def _writable(folder: Path) -> bool:
 
 def _folder() -> Path | None:
     """NUMBA_CACHE_DIR if it is set; else beside the kernels; else the user's cache folder; else none."""
-    if numba.config.CACHE_DIR:
-        candidates = [Path(numba.config.CACHE_DIR)]
+    chosen = getattr(numba.config, "CACHE_DIR", "")
+    if chosen:
+        candidates = [Path(chosen)]
     else:
         candidates = [
             Path(__file__).parent / "__pycache__",
