@@ -49,13 +49,14 @@ SETTINGS = ("FASTPROP_SIMD", "FASTPROP_CHECKED")
 CHECKED = os.environ.get("FASTPROP_CHECKED", "0") not in ("", "0")
 
 # NaN and infinities must survive and sums keep their order: of the fast-math flags only these two.
-# Without Numba's runtime (_nrt) no kernel can allocate, and no array is reference-counted on its way through them.
+# Without Numba's runtime (_nrt) no kernel can allocate, and no array is reference-counted on its way through them. Only
+# the checked build needs it, for the numbers in its error messages.
 FLAGS = {
     "nogil": True,
     "error_model": "numpy",
     "fastmath": {"contract", "nsz"},
     "boundscheck": CHECKED,
-    "_nrt": False,
+    "_nrt": CHECKED,
 }
 
 
