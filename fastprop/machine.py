@@ -101,7 +101,7 @@ def doctor() -> int:
         "processor": cpu_name(),
         "cores": f"{usable} usable of {os.cpu_count()}; a network uses one thread",
         "SIMD": _simd(),
-        "FMA": "yes" if simd._FMA == "llvm.fma" else "no: a product and its sum are rounded apart",
+        "FMA": "yes" if simd.FMA == "llvm.fma" else "no: a product and its sum are rounded apart",
         "tile": f"{simd.TILE_ROWS} x {simd.TILE_VECTORS} vectors: "
         f"{simd.TILE_ROWS} x {lanes // 4} float32, {simd.TILE_ROWS} x {lanes // 8} float64",
         "checked build": "on: every load and store is verified" if jit.CHECKED else "off",

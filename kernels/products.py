@@ -179,6 +179,17 @@ def pack_rows(units, a, a_row, rows, terms, packed):
                         transpose_block_partial(units, source, a_row, units, target, TILE_ROWS, rows - i - r)
 
 
+@njit
+def block_of_rows(units, a, a_row, rows, terms, width, layers):
+    """Where A's block at ``a`` is read, copied first if that pays for a C so wide: a_at, a_tile, a_row and a_step of
+    ``panel``."""
+    if rows < PACK_ROWS or width <= (PACK_PANELS - 1) * TILE_VECTORS * lanes(units):
+        return a, a_row, a_row, ONE
+    packed = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
+    pack_rows(units, a, a_row, rows, terms, packed)
+    return packed, terms, ONE, TILE_ROWS * ONE
+
+
 @njit(inline=False)
 def pack_columns(units, a, a_step, rows, terms, packed):
     """The same for the transpose of what stands in memory: packed[tile, k, r] ← A[k, tile · TILE_ROWS + r]."""
@@ -198,18 +209,15 @@ def forward_product(layers, m, p, parameters, units, rows):
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     z, a_out, code = layers[m, Z], layers[m, A], layers[m, ACTIVATION]
     packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
-    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
     row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
-    many = width > (PACK_PANELS - 1) * TILE_VECTORS * lanes(units)
     far, large = stride * units.itemsize >= PACK_BYTES, depth * stride * units.itemsize >= LARGE
     for i in range(0, rows, row_block):
         block = min(row_block, rows - i)
         for k in range(0, depth, DEPTH_BLOCK):
             end = min(k + DEPTH_BLOCK, depth)
-            a_at, a_tile, a_row, a_step = a + i * a_stride + k, a_stride, a_stride, ONE
-            if many and block >= PACK_ROWS:
-                pack_rows(units, a_at, a_stride, block, end - k, packed_a)
-                a_at, a_tile, a_row, a_step = packed_a, end - k, ONE, TILE_ROWS * ONE
+            a_at, a_tile, a_row, a_step = block_of_rows(
+                units, a + i * a_stride + k, a_stride, block, end - k, width, layers
+            )
             for j in range(0, width, TILE_VECTORS * lanes(units)):
                 vectors = min(TILE_VECTORS, -(-(width - j) // lanes(units)))
                 c = z + i * stride + j
@@ -247,9 +255,7 @@ def delta_product(layers, m, p, parameters, units, rows):
     z, a_out, delta, w = layers[m, Z], layers[m, A], layers[m, DELTA], layers[m + 1, WEIGHTS]
     zeros = layers[0, SCRATCH]
     packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
-    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
     row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
-    many = width > (PACK_PANELS - 1) * TILE_VECTORS * lanes(units)
     if rows * width < 4 * lanes(units):
         few_deltas(w, a_stride, depth, parameters, a, delta, stride, width, units, rows)
         multiply_by_slope(code, p, units, z, a_out, delta, stride, rows, width)
@@ -258,10 +264,9 @@ def delta_product(layers, m, p, parameters, units, rows):
         block = min(row_block, rows - i)
         for k in range(0, depth, DEPTH_BLOCK):
             end = min(k + DEPTH_BLOCK, depth)
-            a_at, a_tile, a_row, a_step = a + i * a_stride + k, a_stride, a_stride, ONE
-            if many and block >= PACK_ROWS:
-                pack_rows(units, a_at, a_stride, block, end - k, packed_a)
-                a_at, a_tile, a_row, a_step = packed_a, end - k, ONE, TILE_ROWS * ONE
+            a_at, a_tile, a_row, a_step = block_of_rows(
+                units, a + i * a_stride + k, a_stride, block, end - k, width, layers
+            )
             for j in range(0, width, TILE_VECTORS * lanes(units)):
                 vectors = min(TILE_VECTORS, -(-(width - j) // lanes(units)))
                 step, at = vectors * lanes(units), i * stride + j

@@ -93,8 +93,8 @@ LEVEL = _choose_level(_FEATURES, os.environ.get("FASTPROP_SIMD"))
 #: bytes in a vector
 WIDTH, TILE_ROWS, TILE_VECTORS = _LEVELS[LEVEL]
 
-# On a target without the instruction llvm.fma calls libm lane by lane; llvm.fmuladd may round twice instead.
-_FMA = "llvm.fma" if LEVEL != "portable" or platform.machine() in ("aarch64", "arm64") else "llvm.fmuladd"
+#: On a target without the instruction llvm.fma calls libm lane by lane; llvm.fmuladd may round twice instead.
+FMA = "llvm.fma" if LEVEL != "portable" or platform.machine() in ("aarch64", "arm64") else "llvm.fmuladd"
 
 
 class AccessError(IndexError):
@@ -576,7 +576,7 @@ def _maximum(builder, a, b):
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
-fma = _float_function(3, "fma", "a·b + c, rounded once where the host can (else perhaps twice).", _llvm(_FMA))
+fma = _float_function(3, "fma", "a·b + c, rounded once where the host can (else perhaps twice).", _llvm(FMA))
 sqrt = _float_function(1, "sqrt", "√a, correctly rounded.", _llvm("llvm.sqrt"))
 absolute = _float_function(1, "absolute", "|a|.", _llvm("llvm.fabs"))
 floor = _float_function(1, "floor", "⌊a⌋.", _llvm("llvm.floor"))
@@ -622,10 +622,10 @@ def _divide(builder, a, b):
     if y is None:
         return builder.fdiv(a, b)
     for last in range(_newton_steps(b), 0, -1):
-        error = _call_vector(builder, _FMA, builder.fneg(b), y, one)
+        error = _call_vector(builder, FMA, builder.fneg(b), y, one)
         if last == 1:
             y = builder.fmul(a, y)  # the last step is on the quotient, which shortens the chain
-        y = _call_vector(builder, _FMA, y, error, y)  # y ← y + y·(1 − b·y)
+        y = _call_vector(builder, FMA, y, error, y)  # y ← y + y·(1 − b·y)
     return y
 
 
@@ -637,8 +637,8 @@ def _reciprocal_sqrt(builder, a):
         return builder.fdiv(_constant(a.type, 1.0), _call_vector(builder, "llvm.sqrt", a))
     half, one = _constant(a.type, 0.5), _constant(a.type, 1.0)
     for _ in range(_newton_steps(a)):
-        error = _call_vector(builder, _FMA, builder.fneg(builder.fmul(a, y)), y, one)  # y ← y + ½·y·(1 − a·y·y)
-        y = _call_vector(builder, _FMA, builder.fmul(half, y), error, y)
+        error = _call_vector(builder, FMA, builder.fneg(builder.fmul(a, y)), y, one)  # y ← y + ½·y·(1 − a·y·y)
+        y = _call_vector(builder, FMA, builder.fmul(half, y), error, y)
     return y
 
 
@@ -701,7 +701,7 @@ def polynomial(typingctx, x, coefficients):
             for k in range(coefficients.count)
         ]
         while len(terms) > 1:
-            pairs = [_call_vector(builder, _FMA, b, power, a) for a, b in zip(terms[::2], terms[1::2], strict=False)]
+            pairs = [_call_vector(builder, FMA, b, power, a) for a, b in zip(terms[::2], terms[1::2], strict=False)]
             terms = pairs + terms[2 * len(pairs) :]
             power = builder.fmul(power, power)
         return terms[0]
@@ -960,7 +960,7 @@ def tile_fma(typingctx, tile, a, a_index, a_stride, b, b_index):
             scalar = column.load(r)
             factor = _splat(builder, scalar, kind)
             for v in range(tile.vectors):
-                registers.at[r, v] = _call_vector(builder, _FMA, factor, row[v], registers.at[r, v])
+                registers.at[r, v] = _call_vector(builder, FMA, factor, row[v], registers.at[r, v])
         return registers.value(context)
 
     return tile(tile, a, types.intp, types.intp, b, types.intp), codegen
