@@ -67,7 +67,7 @@ class Tiny:
 
     def finish(self, process) -> tuple[float, int, str]:
         """What `total` gave, how often it came from the cache, and what was said on stderr."""
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=400)
         assert process.returncode == 0, errors
         said = json.loads(output)
         return said["result"], said["hits"], errors
@@ -192,7 +192,7 @@ def test_flags():
 def test_checked_build(tiny):
     (tiny.package / "inner.py").write_text(INNER.replace("x[0]", "x[len(x)]"))
     process = tiny.start(FASTPROP_CHECKED="1")
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=400)
     assert process.returncode != 0
     assert "IndexError" in errors
 
@@ -231,7 +231,7 @@ stats = training.train.dispatcher.stats
 print(parameters.tobytes().hex(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     parameters, hits, misses = done.stdout.split()
     assert (hits, misses) == ("1", "0")
@@ -270,5 +270,5 @@ if __name__ == "__main__":
     np.testing.assert_array_equal(train(0), here[0])
 """
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ def python(*arguments, **environment):
     """A Python process of its own."""
     return subprocess.run(
         [sys.executable, "-P", *arguments],
-        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=400, check=False, env={**os.environ, **environment},
     )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_works_from_a_clone():
     root = Path(__file__).parents[1]
     code = "import fastprop, fastprop.kernels.jit; print(fastprop.Network([2, 1], seed=0).num_parameters)"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=400, check=False
     )
     assert (done.stdout, done.stderr) == ("3\n", "")
 

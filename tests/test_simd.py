@@ -508,7 +508,7 @@ def run(code_or_arguments, **environment):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
 
