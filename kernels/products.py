@@ -7,8 +7,8 @@ meets one column of A (scalars, broadcast). A is addressed by two strides, ``a_r
     delta            ∂C/∂a^(m) = δ^(m+1) W^(m+1)ᵀ          A = δ^(m+1)     B = W^(m+1)ᵀ, transposed a panel at a time
     weight gradient  ∂C/∂W^(m) = a^(m-1)ᵀ δ^(m)            A = a^(m-1)ᵀ    B = δ^(m)
 
-differ in addresses only. What follows each product element by element (σ, ⊙ σ′, the update) is applied to a panel of C
-while it is in the cache.
+differ in addresses only. What follows each product element by element is applied while its result is in the cache: σ
+and ⊙ σ′ to a panel of C, the update to a strip of rows.
 
 Every element of C is one chain of fused products in the order of the summed index, and a chain that is interrupted
 between two blocks goes on from what it stored: so its bits depend neither on the blocking nor on the tile it falls
