@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import reference
     from .activations import ELU, Activation, LeakyReLU
+    from .callbacks import Callback, ProgressBar
     from .errors import DivergenceError
     from .history import History
     from .losses import Huber, Loss
@@ -24,6 +25,7 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "Callback",
     "DivergenceError",
     "History",
     "Huber",
@@ -31,6 +33,7 @@ __all__ = [
     "Loss",
     "Network",
     "Optimizer",
+    "ProgressBar",
     "reference",
 ]
 
@@ -47,6 +50,7 @@ _HOMES = {
     "SGD": "optimizers",
     "Activation": "activations",
     "Adam": "optimizers",
+    "Callback": "callbacks",
     "DivergenceError": "errors",
     "History": "history",
     "Huber": "losses",
@@ -54,6 +58,7 @@ _HOMES = {
     "Loss": "losses",
     "Network": "network",
     "Optimizer": "optimizers",
+    "ProgressBar": "callbacks",
 }
 
 

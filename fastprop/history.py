@@ -18,7 +18,8 @@ class History:
     metrics : dict of str to list of float
         Metrics by name; empty where none were asked for.
     seconds : list of float
-        Wall time of each epoch. Epochs that one compiled call ran share its time equally.
+        Wall time of each epoch's training, without validation, metrics and callbacks. Epochs that one compiled call ran
+        share its time equally.
     """
 
     loss: list[float] = field(default_factory=list)

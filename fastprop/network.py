@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import secrets
 import threading
-import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,10 @@ import numpy as np
 from . import checks, initializers, optimizers
 from .activations import Activation, activation
 from .buffers import Parameters, Units, aligned_zeros
+from .callbacks import Callback, ProgressBar
+from .callbacks import callbacks as callbacks_of
 from .errors import DivergenceError
+from .fitting import Data, Run
 from .history import History
 from .kernels import layers as column
 from .kernels import losses as loss_codes
@@ -27,8 +30,6 @@ from .optimizers import Optimizer
 
 DTYPES: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
-#: Seconds of work after which a running ``fit`` comes back to Python, for Ctrl-C and the progress bar.
-PATIENCE = 0.05
 #: Rows that ``predict`` and ``evaluate`` take at a time, and the bytes of scratch that may lower their number to 64.
 INFERENCE_ROWS, INFERENCE_BYTES = 256, 1 << 20
 
@@ -280,7 +281,7 @@ class Network:
         if bad.any():
             at = int(np.argmax(bad))
             raise ValueError(f"v must be finite, got {vector[at]} at index {at}")
-        with self._alone:
+        with self._alone.or_within():
             start = 0
             for w, b in zip(self._weights, self._biases, strict=True):
                 for array in (w, b):
@@ -537,6 +538,7 @@ class Network:
         shuffle: bool = True,
         sample_weight: Any = None,
         validation_data: tuple | None = None,
+        callbacks: Sequence[Callback] = (),
         progress: bool = False,
     ) -> History:
         """Train for some epochs over mini-batches, in compiled calls that last about 50 ms each.
@@ -559,8 +561,10 @@ class Network:
             Weights w ≥ 0; a batch's loss is Σ w·loss / Σ w.
         validation_data : tuple (X, y) or (X, y, sample_weight), optional
             Evaluated after each epoch.
+        callbacks : list of Callback
+            Called at the start, after steps, after each epoch and at the end.
         progress : bool
-            Show a progress bar (needs tqdm, in the extra ``cli``).
+            Short for a `ProgressBar` among the callbacks.
 
         Returns
         -------
@@ -593,56 +597,15 @@ class Network:
         batch = min(32, n) if batch_size is None else checks.whole("batch_size", batch_size, 1)
         if batch > n:
             raise ValueError(f"batch_size must be at most the number of rows, {n}, got {batch_size!r}")
-        weights = self._weights_of(sample_weight, n)
+        data = Data(inputs, targets, labels, self._weights_of(sample_weight, n))
         validation = None if validation_data is None else self._validation(validation_data)
-        bar = _bar(epochs) if checks.flag("progress", progress) else None
-        history = History()
+        called = callbacks_of("callbacks", callbacks)
+        if checks.flag("progress", progress):
+            called.append(ProgressBar())
         if epochs == 0:
-            return history
-
+            return History()
         with self._alone:
-            counter = self._counter
-            fresh = self._begin(rule, batch)
-            order = np.empty(n, np.int64) if shuffle else self._no_order
-            losses = np.zeros(epochs)
-            state = self._progress
-            steps = self._steps_to_begin_with(batch)
-            one_by_one = validation is not None
-            began = epoch_began = time.perf_counter()
-            try:
-                while len(history) < epochs:
-                    done = len(history)
-                    before = int(state[training.POSITION])
-                    cost = self._train(
-                        rule, inputs, targets, labels, weights, order, batch, losses,
-                        done + 1 if one_by_one else epochs, steps,
-                    )  # fmt: skip
-                    now = time.perf_counter()
-                    ended = int(state[training.EPOCH])
-                    if ended > done:
-                        history.loss.extend(losses[done:ended].tolist())
-                        history.seconds.extend([(now - epoch_began) / (ended - done)] * (ended - done))
-                        epoch_began = now
-                    if state[training.STATUS] != training.GOOD:
-                        self._counter = counter + ended * len(order)
-                        raise self._failure(rule, fresh, cost, inputs, targets, labels, batch, ended, history)
-                    if validation is not None and ended > done:
-                        history.validation_loss.append(self._infer(*validation))
-                    if bar is not None:
-                        bar.n = ended + (round(part / n, 2) if (part := int(state[training.POSITION])) else 0)
-                        bar.set_postfix(loss=f"{history.loss[-1]:.4g}" if history.loss else "…")
-                    rows = (ended - done) * n + int(state[training.POSITION]) - before
-                    steps = max(1, int(rows / batch * PATIENCE / max(now - began, 1e-6)))
-                    began = time.perf_counter()
-            except BaseException:
-                if state[training.STATUS] == training.GOOD:  # Ctrl-C: between two steps
-                    self._end(rule)
-                raise
-            finally:
-                if bar is not None:
-                    bar.close()
-            self._end(rule)
-        return history
+            return Run(self, rule, epochs, batch, shuffle, data, validation, called).train()
 
     # Using what was learned.
 
@@ -672,7 +635,7 @@ class Network:
         """
         inputs = checks.matrix("X", X, self._sizes[0], self._dtype)
         outputs = np.empty((len(inputs), self._sizes[-1]), self._dtype)
-        with self._alone:
+        with self._alone.or_within():
             self._infer(inputs, self._no_targets, self._no_labels, self._no_weights, outputs)
         return outputs
 
@@ -705,7 +668,7 @@ class Network:
         """
         inputs, targets, labels = self._data("X", X, "y", y)
         weights = self._weights_of(sample_weight, len(inputs))
-        with self._alone:
+        with self._alone.or_within():
             return self._infer(inputs, targets, labels, weights)
 
     # How it is done.
@@ -739,7 +702,7 @@ class Network:
             return self._no_weights
         return checks.weights(name, sample_weight, rows, self._dtype)
 
-    def _validation(self, data: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _validation(self, data: Any) -> Data:
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
             raise TypeError(
                 f"validation_data must be a tuple (X, y) or (X, y, sample_weight), got {type(data).__name__}"
@@ -750,7 +713,7 @@ class Network:
         if self._bad_targets(targets, labels).any():
             self._blame_targets("validation_data[1]", targets, labels)
         weights = self._weights_of(data[2] if len(data) == 3 else None, len(inputs), "validation_data[2]")
-        return inputs, targets, labels, weights
+        return Data(inputs, targets, labels, weights)
 
     def _after_forward(self, name: str) -> None:
         if self._rows == 0:
@@ -788,10 +751,6 @@ class Network:
             self._units.data, inputs, targets, labels, *self._domain, weights, order, batch, self._key,
             *self._loss_numbers, rule._code, rule._hyper, self._progress, losses, epochs, steps,
         )  # fmt: skip
-
-    def _steps_to_begin_with(self, batch: int) -> int:
-        """How many steps surely take less than ``PATIENCE``, from their multiplications; after them it is measured."""
-        return max(1, int(PATIENCE * 2e8 / (self._store.data.size * batch + 1000)))
 
     def _infer(self, inputs, targets, labels, weights, outputs=None) -> float:
         self._inference.reserve(min(self._inference_rows, len(inputs)))
@@ -875,13 +834,24 @@ class _Alone:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._holder: int | None = None
 
     def __enter__(self) -> None:
         if not self._lock.acquire(blocking=False):
+            if self._holder == threading.get_ident():
+                raise RuntimeError(
+                    "this network is being trained; a callback may use predict, evaluate and set_parameters alone"
+                )
             raise RuntimeError("this network is in use by another thread; use one network from one thread at a time")
+        self._holder = threading.get_ident()
 
     def __exit__(self, *exception: object) -> None:
+        self._holder = None
         self._lock.release()
+
+    def or_within(self) -> AbstractContextManager[None]:
+        """The same for what the callbacks of a ``fit`` may do, whose thread has the right already."""
+        return nullcontext() if self._holder == threading.get_ident() else self
 
 
 def _sizes(sizes: Any) -> tuple[int, ...]:
@@ -926,11 +896,3 @@ def _flat(weights: list[np.ndarray], biases: list[np.ndarray]) -> np.ndarray:
 def _not_finite(name: str, array: np.ndarray) -> ValueError:
     where = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
     return ValueError(f"{name} must be finite, got {array[where]} at {checks.place(where)}")
-
-
-def _bar(epochs: int) -> Any:
-    try:
-        from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ImportError("progress=True needs tqdm: pip install 'fastprop-numba[cli]'") from error
-    return tqdm(total=epochs, unit="epoch", leave=True)

@@ -99,7 +99,7 @@ def test_steps_allocate_nothing(rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_epochs_allocate_nothing(rule, shuffle, monkeypatch):
     """Neither in Python's nor in Numba's allocator do many epochs take more than one, but for the history."""
-    monkeypatch.setattr("fastprop.network.PATIENCE", 1e9)  # one compiled call
+    monkeypatch.setattr("fastprop.fitting.PATIENCE", 1e9)  # one compiled call
     net, X, y = problem()
     optimizer = RULES[rule]()
 

@@ -356,7 +356,7 @@ def test_pauses_do_not_show(monkeypatch, patience):
     X, y = data(50)
     net, twin = make(), make()
     expected = twin.fit(X, y, epochs=5, batch_size=8)
-    monkeypatch.setattr("fastprop.network.PATIENCE", patience)
+    monkeypatch.setattr("fastprop.fitting.PATIENCE", patience)
     history = net.fit(X, y, epochs=5, batch_size=8)
     assert history.loss == expected.loss
     assert len(history.seconds) == 5
@@ -539,7 +539,7 @@ def test_the_user_s_data_may_change_between_calls():
 @pytest.mark.parametrize("where", ["X", "y"])
 def test_nan_in_the_data(monkeypatch, where, patience):
     """Named by its first row and column, whichever a shuffle finds; all is as before the fit."""
-    monkeypatch.setattr("fastprop.network.PATIENCE", patience)
+    monkeypatch.setattr("fastprop.fitting.PATIENCE", patience)
     X, y = data(50)
     broken = {"X": X.copy(), "y": y.copy()}
     for row in (49, 31, 30, 41):
@@ -575,7 +575,7 @@ def growing(rule, seed=1):
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_divergence(monkeypatch, momentum, patience):
     """Network and optimizer go back to the end of the last good epoch; what was good is in the history."""
-    monkeypatch.setattr("fastprop.network.PATIENCE", patience)
+    monkeypatch.setattr("fastprop.fitting.PATIENCE", patience)
     rule, twins = SGD(2.0, momentum=momentum), SGD(2.0, momentum=momentum)
     (net, X, y), (twin, _, _) = growing(rule), growing(twins)
     with pytest.raises(DivergenceError, match="smaller learning rate") as caught:
