@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .activations import ELU, Activation, LeakyReLU
     from .callbacks import Callback, ProgressBar
     from .errors import DivergenceError
+    from .files import load, resume
     from .history import History
     from .losses import Huber, Loss
     from .network import Network
@@ -34,7 +35,9 @@ __all__ = [
     "Network",
     "Optimizer",
     "ProgressBar",
+    "load",
     "reference",
+    "resume",
 ]
 
 # In a clone, which Python prefers to what is installed when it is started there, the kernels are not in this folder
@@ -59,6 +62,8 @@ _HOMES = {
     "Network": "network",
     "Optimizer": "optimizers",
     "ProgressBar": "callbacks",
+    "load": "files",
+    "resume": "files",
 }
 
 

@@ -17,6 +17,10 @@ class Activation:
     def __init__(self, name: str, code: int, family: str, parameter: float = 0.0) -> None:
         self.name, self._code, self._family, self._parameter = name, code, family, parameter
 
+    def _arguments(self) -> dict[str, float]:
+        """The numbers that tell it from others of its name."""
+        return {}
+
     def __repr__(self) -> str:
         return f"Activation({self.name!r})"
 
@@ -49,6 +53,9 @@ class LeakyReLU(Activation):
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__("leaky_relu", codes.LEAKY_RELU, "he", number("slope", slope, at_least=0))
 
+    def _arguments(self) -> dict[str, float]:
+        return {"slope": self._parameter}
+
     def __repr__(self) -> str:
         return f"LeakyReLU(slope={self._parameter!r})"
 
@@ -74,6 +81,9 @@ class ELU(Activation):
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__("elu", codes.ELU, "he", number("alpha", alpha, at_least=0))
+
+    def _arguments(self) -> dict[str, float]:
+        return {"alpha": self._parameter}
 
     def __repr__(self) -> str:
         return f"ELU(alpha={self._parameter!r})"

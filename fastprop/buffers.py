@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+
 import numpy as np
 
 from .kernels import layers as column
@@ -106,6 +109,20 @@ class Parameters:
     def biases(self, data: np.ndarray) -> list[np.ndarray]:
         """Views (D^(m),), m = 1..L, of ``data`` laid out as the parameters are."""
         return [_matrix(data, row, int(row[column.BIASES]), 1)[0] for row in self.layers[1:]]
+
+    def vector(self, data: np.ndarray) -> np.ndarray:
+        """A copy of ``data`` without the padding: W^(1) in C order, b^(1), W^(2), b^(2), …"""
+        return np.concatenate([view.ravel() for view in self._views(data)])
+
+    def assign(self, data: np.ndarray, vector: np.ndarray) -> None:
+        """Overwrite ``data`` by such a vector."""
+        start = 0
+        for view in self._views(data):
+            view[...] = vector[start : start + view.size].reshape(view.shape)
+            start += view.size
+
+    def _views(self, data: np.ndarray) -> Iterator[np.ndarray]:
+        return chain(*zip(self.weights(data), self.biases(data), strict=True))
 
 
 def _matrix(data: np.ndarray, row: np.ndarray, start: int, rows: int) -> np.ndarray:

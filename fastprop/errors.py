@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .history import History
 
 
@@ -24,3 +26,11 @@ class DivergenceError(ArithmeticError):
     def __init__(self, message: str, *, epoch: int, step: int, layer: int, history: History) -> None:
         super().__init__(message)
         self.epoch, self.step, self.layer, self.history = epoch, step, layer, history
+
+    def __reduce__(self) -> tuple:
+        return _again, (str(self), {**vars(self)})
+
+
+def _again(message: str, attributes: dict[str, Any]) -> DivergenceError:
+    """The copy of an error, as one that comes from another process is."""
+    return DivergenceError(message, **attributes)

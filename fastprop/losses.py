@@ -21,6 +21,10 @@ class Loss:
     ) -> None:
         self.name, self._code, self._domain, self._parameter = name, code, domain, parameter
 
+    def _arguments(self) -> dict[str, float]:
+        """The numbers that tell it from others of its name."""
+        return {}
+
     def __repr__(self) -> str:
         return f"Loss({self.name!r})"
 
@@ -53,6 +57,9 @@ class Huber(Loss):
 
     def __init__(self, delta: float = 1.0) -> None:
         super().__init__("huber", codes.HUBER, parameter=number("delta", delta, above=0))
+
+    def _arguments(self) -> dict[str, float]:
+        return {"delta": self._parameter}
 
     def __repr__(self) -> str:
         return f"Huber(delta={self._parameter!r})"

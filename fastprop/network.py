@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import threading
 from collections.abc import Iterable, Sequence
@@ -154,6 +155,22 @@ class Network:
             f"loss={self._loss.name!r}, dtype={self._dtype.name!r}, seed={self._seed})"
         )
 
+    def _arguments(self) -> dict[str, Any]:
+        """What the constructor takes to make such a network."""
+        return {
+            "sizes": self._sizes,
+            "hidden": self._functions[:-1],
+            "output": self._functions[-1],
+            "loss": self._loss,
+            "dtype": self._dtype.name,
+            "seed": self._seed,
+            "threads": self._threads,
+        }
+
+    def __reduce__(self) -> tuple:
+        with self._alone.or_within():
+            return _again, (type(self), self._arguments(), self._counter, self.get_parameters())
+
     # What a network is.
 
     @property
@@ -250,7 +267,7 @@ class Network:
         >>> fastprop.Network([1, 1], init="zeros").get_parameters()
         array([0., 0.], dtype=float32)
         """
-        return _flat(self._weights, self._biases)
+        return self._store.vector(self._store.data)
 
     def set_parameters(self, v: Any) -> None:
         """Overwrite all parameters by a vector in the order of `get_parameters`.
@@ -282,11 +299,7 @@ class Network:
             at = int(np.argmax(bad))
             raise ValueError(f"v must be finite, got {vector[at]} at index {at}")
         with self._alone.or_within():
-            start = 0
-            for w, b in zip(self._weights, self._biases, strict=True):
-                for array in (w, b):
-                    array[...] = vector[start : start + array.size].reshape(array.shape)
-                    start += array.size
+            self._store.assign(self._store.data, vector)
 
     def get_gradient(self) -> np.ndarray:
         """A copy of the gradient of the last ``backward``, in the order of `get_parameters`.
@@ -311,7 +324,7 @@ class Network:
         """
         if not self._has_gradients:
             raise ValueError("get_gradient must come after backward; there is no gradient yet")
-        return _flat(self.weight_gradients, self.bias_gradients)
+        return self._store.vector(self._store.gradients)
 
     # The two passes, one at a time.
 
@@ -671,6 +684,48 @@ class Network:
         with self._alone.or_within():
             return self._infer(inputs, targets, labels, weights)
 
+    # Keeping it.
+
+    def save(self, path: str | os.PathLike, *, optimizer: Optimizer | None = None, epoch: int = 0) -> None:
+        """Write the network to a safetensors file, which `fastprop.load` reads, and PyTorch too.
+
+        Parameters
+        ----------
+        path : path-like
+            Replaced at once when the new file is whole and on disk; until then it is as it was.
+        optimizer : Optimizer, optional
+            Write its moments, numbers and steps too: a checkpoint, for `fastprop.resume`.
+        epoch : int
+            How many epochs they were trained for, as `fastprop.resume` will say.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``path`` is no regular file, the optimizer is another network's, or a function of one's own, of which
+            a file can keep no code, is part of either.
+        OSError
+            If the file cannot be written.
+        RuntimeError
+            If another thread is using the network.
+
+        Notes
+        -----
+        The tensors load by ``load_state_dict`` into a ``torch.nn.Sequential`` of (Linear, activation) pairs:
+        ``0.weight`` of shape (D^(1), D^(0)), ``0.bias``, ``2.weight``, …
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fastprop.Network([2, 1], seed=7).save(os.path.join(folder, "model.safetensors"))
+        ...     fastprop.load(os.path.join(folder, "model.safetensors")).seed
+        7
+        """
+        from . import files
+
+        with self._alone.or_within():
+            files.save(self, path, optimizer, epoch)
+
     # How it is done.
 
     def _optimizer(self, value: str | Optimizer) -> Optimizer:
@@ -721,7 +776,7 @@ class Network:
 
     def _prepare(self, rule: Optimizer) -> bool:
         """Give the optimizer its moments and both their snapshot; return whether the optimizer was a fresh one."""
-        fresh = rule._owner is None
+        fresh = rule._layout is None
         rule._bind(self, self._store.data)
         size = self._store.data.size + rule._moments.size
         if self._snapshot.size != size:
@@ -829,6 +884,14 @@ class Network:
         )
 
 
+def _again(kind: type[Network], arguments: dict[str, Any], counter: int, parameters: np.ndarray) -> Network:
+    """The copy of a network: parameters, generator and settings, but not what a ``forward`` left in the buffers."""
+    net = kind(**arguments, init="zeros")
+    net._store.assign(net._store.data, parameters)
+    net._counter = counter
+    return net
+
+
 class _Alone:
     """The right to use a network, which one thread has at a time and no thread waits for."""
 
@@ -840,7 +903,7 @@ class _Alone:
         if not self._lock.acquire(blocking=False):
             if self._holder == threading.get_ident():
                 raise RuntimeError(
-                    "this network is being trained; a callback may use predict, evaluate and set_parameters alone"
+                    "this network is being trained; a callback may use predict, evaluate, set_parameters and save alone"
                 )
             raise RuntimeError("this network is in use by another thread; use one network from one thread at a time")
         self._holder = threading.get_ident()
@@ -887,10 +950,6 @@ def _dtype(dtype: Any) -> np.dtype:
         elif isinstance(dtype, (type, np.dtype)) and np.dtype(dtype) == known:
             return known
     raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
-
-
-def _flat(weights: list[np.ndarray], biases: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([array.ravel() for pair in zip(weights, biases, strict=True) for array in pair])
 
 
 def _not_finite(name: str, array: np.ndarray) -> ValueError:

@@ -21,6 +21,8 @@ class Optimizer:
     _code: int
     _hyper: np.ndarray  # float64, in the order that kernels/updates.py names
     _moment_count: int
+    _owner: weakref.ref | None
+    _layout: tuple[tuple[int, ...], str] | None  # sizes and dtype of the network that the moments are for
 
     def __init__(self, learning_rate: float, weight_decay: float, *others: float) -> None:
         self._hyper = np.array(
@@ -30,9 +32,15 @@ class Optimizer:
                 *others,
             ]
         )
-        self._owner: weakref.ref | None = None
-        self._moments = np.empty(0)
-        self._steps = 0
+        self._release()
+
+    def _arguments(self) -> dict[str, Any]:
+        """What the constructor takes, as it is now: by this an optimizer is printed, copied and saved."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments().items())
+        return f"{type(self).__name__}({arguments})"
 
     @property
     def learning_rate(self) -> float:
@@ -54,22 +62,42 @@ class Optimizer:
         return self._steps
 
     def _check(self, network: Any) -> None:
-        """Refuse a second network."""
+        """Refuse a second network; a copy, which has a state but no network yet, takes one of the same layout."""
         if self._owner is not None and self._owner() is not network:
             raise ValueError(
                 "optimizer must be a new one, or one that this network was trained with; got one that holds the "
                 "state of another network"
             )
+        if self._layout is not None and self._layout != (network.sizes, network.dtype.name):
+            raise ValueError(
+                "optimizer must be a new one, or the copy of one whose network had the same sizes and dtype; "
+                f"got the copy of one for {list(self._layout[0])}, {self._layout[1]}"
+            )
 
     def _bind(self, network: Any, parameters: np.ndarray) -> None:
         """Make ``network`` the owner, with zero moments laid out as its ``parameters``."""
-        if self._owner is None:
+        if self._layout is None:
             self._moments = np.zeros(self._moment_count * parameters.size, parameters.dtype)
+            self._layout = network.sizes, network.dtype.name
+        if self._owner is None:
             self._owner = weakref.ref(network)
 
     def _release(self) -> None:
         """Belong to no network again."""
-        self._owner, self._moments, self._steps = None, np.empty(0), 0
+        self._owner = self._layout = None
+        self._moments, self._steps = np.empty(0), 0
+
+    def __reduce__(self) -> tuple:
+        return _again, (type(self), self._arguments(), self._layout, self._moments.copy(), self._steps)
+
+
+def _again(
+    kind: type[Optimizer], arguments: dict[str, Any], layout: tuple | None, moments: np.ndarray, steps: int
+) -> Optimizer:
+    """The copy of an optimizer: it goes on from the same state with the first network that it is used for."""
+    rule = kind(**arguments)
+    rule._layout, rule._moments, rule._steps = layout, moments, steps
+    return rule
 
 
 class SGD(Optimizer):
@@ -111,12 +139,13 @@ class SGD(Optimizer):
         super().__init__(learning_rate, weight_decay, momentum, float(nesterov))
         self._moment_count = 1 if momentum else 0
 
-    def __repr__(self) -> str:
-        momentum, nesterov = self._hyper[codes.MOMENTUM], bool(self._hyper[codes.NESTEROV])
-        return (
-            f"SGD(learning_rate={self.learning_rate!r}, momentum={float(momentum)!r}, nesterov={nesterov}, "
-            f"weight_decay={self.weight_decay!r})"
-        )
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "learning_rate": self.learning_rate,
+            "momentum": float(self._hyper[codes.MOMENTUM]),
+            "nesterov": bool(self._hyper[codes.NESTEROV]),
+            "weight_decay": self.weight_decay,
+        }
 
 
 class Adam(Optimizer):
@@ -166,12 +195,15 @@ class Adam(Optimizer):
             number("epsilon", epsilon, above=0),
         )
 
-    def __repr__(self) -> str:
+    def _arguments(self) -> dict[str, Any]:
         beta1, beta2, epsilon = (float(h) for h in self._hyper[codes.BETA1 : codes.EPSILON + 1])
-        return (
-            f"Adam(learning_rate={self.learning_rate!r}, beta1={beta1!r}, beta2={beta2!r}, epsilon={epsilon!r}, "
-            f"weight_decay={self.weight_decay!r})"
-        )
+        return {
+            "learning_rate": self.learning_rate,
+            "beta1": beta1,
+            "beta2": beta2,
+            "epsilon": epsilon,
+            "weight_decay": self.weight_decay,
+        }
 
 
 OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {"sgd": SGD, "adam": Adam}

@@ -1,0 +1,212 @@
+"""Networks and their optimizers in files: what is kept of them, and how it becomes a network again.
+
+The numbers are named and laid out as PyTorch has them in a ``Sequential`` of (Linear, activation) pairs; everything
+else is JSON in the metadata. Reading looks names up in tables and calls constructors that check what they get: it
+runs nothing that a file could bring along.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import safetensors
+from .activations import ACTIVATIONS, Activation
+from .checks import whole
+from .losses import LOSSES, Loss
+from .optimizers import OPTIMIZERS, Optimizer
+
+if TYPE_CHECKING:
+    from .network import Network
+
+#: The optimizers by the names of their classes.
+RULES = {type(make()).__name__: make for make in OPTIMIZERS.values()}
+
+
+class Resumed(NamedTuple):
+    """What `resume` returns: a network, its optimizer, and the epochs they had been trained for."""
+
+    network: Network
+    optimizer: Optimizer
+    epoch: int
+
+
+def save(net: Network, path: str | os.PathLike, optimizer: Optimizer | None = None, epoch: int = 0) -> None:
+    """What `Network.save` does."""
+    metadata = {"network": _json({**net._arguments(), "position": net._counter})}
+    tensors = dict(_tensors(net, net._store.data))
+    if optimizer is not None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
+        optimizer._check(net)
+        optimizer._bind(net, net._store.data)
+        metadata["optimizer"] = _json({"class": type(optimizer).__name__, **optimizer._arguments()})
+        metadata["steps"] = str(optimizer.steps)
+        metadata["epoch"] = str(whole("epoch", epoch, 0))
+        tensors |= _moments(net, optimizer)
+    safetensors.write(path, tensors, metadata)
+
+
+def load(path: str | os.PathLike) -> Network:
+    """The network in a file of `Network.save`, whether or not an optimizer is there too.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Network
+        With the same parameters, generator and settings: it predicts and trains the same bits.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, not fastprop's, or a later version's. No memory is taken for what it claims to hold,
+        and nothing in it is ever run.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> net = fastprop.Network([2, 3, 1], seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(os.path.join(folder, "model.safetensors"))
+    ...     again = fastprop.load(os.path.join(folder, "model.safetensors"))
+    >>> bool((again.predict([[1, 2]]) == net.predict([[1, 2]])).all())
+    True
+    """
+    with safetensors.Reader(path) as file:
+        return _read(file)[0]
+
+
+def resume(path: str | os.PathLike) -> Resumed:
+    """The network, the optimizer and the epoch in a checkpoint: trained on, they give the bits they would have given.
+
+    Parameters
+    ----------
+    path : path-like
+        A file of `Checkpoint`, or of `Network.save` with an optimizer.
+
+    Returns
+    -------
+    Resumed
+        A tuple (network, optimizer, epoch).
+
+    Raises
+    ------
+    ValueError
+        As `load`, and if the file holds no optimizer.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> net, adam = fastprop.Network([2, 3, 1], seed=0), fastprop.Adam(0.01)
+    >>> cost = net.train_step([[1, 2]], [3], adam)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(os.path.join(folder, "run.safetensors"), optimizer=adam)
+    ...     net, adam, epoch = fastprop.resume(os.path.join(folder, "run.safetensors"))
+    >>> adam, adam.steps
+    (Adam(learning_rate=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0), 1)
+    """
+    with safetensors.Reader(path) as file:
+        net, rule = _read(file)
+        if rule is None:
+            raise file.refusal("holds a network without an optimizer to go on with; fastprop.load reads it")
+        return Resumed(net, rule, int(file.metadata["epoch"]))
+
+
+def _read(file: safetensors.Reader) -> tuple[Network, Optimizer | None]:
+    from .network import Network
+
+    try:
+        arguments, rule = json.loads(file.metadata["network"]), None
+        shapes = dict(_names(arguments["sizes"]))
+        expected = {**shapes}
+        if "optimizer" in file.metadata:
+            described = json.loads(file.metadata["optimizer"])
+            rule = RULES[described.pop("class")](**described)
+            for k in range(rule._moment_count):
+                expected |= {_moment(k, name): shape for name, shape in shapes.items()}
+            rule._steps = _count("steps", int(file.metadata["steps"]))
+            _count("epoch", int(file.metadata["epoch"]))
+        dtype = safetensors.DTYPES[{"float32": "F32", "float64": "F64"}[arguments["dtype"]]]
+        # The file has the numbers that such a network needs, and no others: what is allocated next is in proportion.
+        if file.tensors != {name: (dtype, shape) for name, shape in expected.items()}:
+            raise ValueError("its numbers are not those of such a network")
+        position = _count("position", arguments.pop("position"))
+        for name, known in (("output", ACTIVATIONS), ("loss", LOSSES)):
+            arguments[name] = _named(arguments[name], known)
+        arguments["hidden"] = [_named(one, ACTIVATIONS) for one in arguments["hidden"]]
+        net = Network(**arguments, init="zeros")
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise file.refusal(f"does not describe a network that this fastprop knows: {error}") from error
+    net._counter = position
+    for name, view in _tensors(net, net._store.data):
+        view[...] = file.read(name)
+    if rule is not None:
+        rule._bind(net, net._store.data)
+        for name, view in _moments(net, rule):
+            view[...] = file.read(name)
+    return net, rule
+
+
+def _count(what: str, value: Any) -> int:
+    """A number that the kernels can count on from."""
+    if whole(what, value, 0) >= 2**62:
+        raise ValueError(f"{what} must be below 2**62, got {value}")
+    return value
+
+
+def _names(sizes: list[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the tensors of a network."""
+    for m in range(len(sizes) - 1):
+        yield f"{2 * m}.weight", (sizes[m + 1], sizes[m])
+        yield f"{2 * m}.bias", (sizes[m + 1],)
+
+
+def _tensors(net: Network, data: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Views of ``data``, laid out as the parameters are, by the names and in the shapes of `_names`."""
+    for m, (w, b) in enumerate(zip(net._store.weights(data), net._store.biases(data), strict=True)):
+        yield f"{2 * m}.weight", w.T
+        yield f"{2 * m}.bias", b
+
+
+def _moments(net: Network, rule: Optimizer) -> Iterator[tuple[str, np.ndarray]]:
+    """Views of the moments that ``rule`` keeps for the network."""
+    for k, data in enumerate(rule._moments.reshape(rule._moment_count, net._store.data.size)):
+        for name, view in _tensors(net, data):
+            yield _moment(k, name), view
+
+
+def _moment(k: int, name: str) -> str:
+    return f"moments.{k}.{name}"
+
+
+def _json(arguments: Mapping[str, Any]) -> str:
+    return json.dumps(arguments, default=_by_name, allow_nan=False)
+
+
+def _by_name(one: Activation | Loss) -> dict[str, Any]:
+    """An activation or a loss as its name and numbers."""
+    known = ({**ACTIVATIONS, **LOSSES}).get(one.name)
+    if type(known) is not type(one) or known._code != one._code:
+        raise ValueError(
+            f"a network with functions of one's own cannot be saved: {one!r} has code, and a file keeps none. "
+            "Save net.get_parameters() instead, and build the network again"
+        )
+    return {"name": one.name, **one._arguments()}
+
+
+def _named(described: Any, known: Mapping[str, Any]) -> Any:
+    """The activation or loss that `_by_name` described."""
+    one, arguments = known[described["name"]], {**described}
+    del arguments["name"]
+    return type(one)(**arguments) if arguments else one
