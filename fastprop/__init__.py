@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .activations import ELU, Activation, LeakyReLU
     from .callbacks import Callback, ProgressBar
     from .errors import DivergenceError
-    from .files import load, resume
+    from .files import Checkpoint, load, resume
     from .history import History
     from .losses import Huber, Loss
     from .network import Network
@@ -27,6 +27,7 @@ __all__ = [
     "Activation",
     "Adam",
     "Callback",
+    "Checkpoint",
     "DivergenceError",
     "History",
     "Huber",
@@ -54,6 +55,7 @@ _HOMES = {
     "Activation": "activations",
     "Adam": "optimizers",
     "Callback": "callbacks",
+    "Checkpoint": "files",
     "DivergenceError": "errors",
     "History": "history",
     "Huber": "losses",

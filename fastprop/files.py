@@ -16,11 +16,13 @@ import numpy as np
 
 from . import safetensors
 from .activations import ACTIVATIONS, Activation
+from .callbacks import Callback
 from .checks import whole
 from .losses import LOSSES, Loss
 from .optimizers import OPTIMIZERS, Optimizer
 
 if TYPE_CHECKING:
+    from .fitting import Run
     from .network import Network
 
 #: The optimizers by the names of their classes.
@@ -121,6 +123,55 @@ def resume(path: str | os.PathLike) -> Resumed:
         if rule is None:
             raise file.refusal("holds a network without an optimizer to go on with; fastprop.load reads it")
         return Resumed(net, rule, int(file.metadata["epoch"]))
+
+
+class Checkpoint(Callback):
+    """Write a file for `resume` after an epoch: a run that is killed at any moment goes on from there.
+
+    The file is replaced at once when the next is whole and on disk. What is done once again after a kill is at most
+    ``epochs`` epochs, and it comes to the same bits.
+
+    Parameters
+    ----------
+    path : path-like
+    epochs : int
+        How many epochs from one file to the next; the last one of a ``fit`` is written too.
+    start : int
+        Epochs that were done before this ``fit``, as `resume` tells; the file counts on from there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``epochs`` is no integer ≥ 1, or ``start`` none ≥ 0.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> net = fastprop.Network([2, 3, 1], seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoint = fastprop.Checkpoint(os.path.join(folder, "run.safetensors"), epochs=2)
+    ...     history = net.fit([[1, 2], [3, 4]], [5, 6], epochs=5, callbacks=[checkpoint])
+    ...     fastprop.resume(checkpoint.path).epoch
+    5
+    """
+
+    def __init__(self, path: str | os.PathLike, epochs: int = 1, start: int = 0) -> None:
+        self.path, self.epochs, self.start = path, whole("epochs", epochs, 1), whole("start", start, 0)
+
+    def on_start(self, run: Run) -> None:
+        self._written = 0
+
+    def on_epoch_end(self, run: Run) -> None:
+        if run.epoch % self.epochs == 0:
+            self._write(run)
+
+    def on_end(self, run: Run) -> None:
+        if run.error is None and run.part == 0 and run.epoch > self._written:
+            self._write(run)
+
+    def _write(self, run: Run) -> None:
+        run.network.save(self.path, optimizer=run.optimizer, epoch=self.start + run.epoch)
+        self._written = run.epoch
 
 
 def _read(file: safetensors.Reader) -> tuple[Network, Optimizer | None]:

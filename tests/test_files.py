@@ -443,7 +443,7 @@ for i in range(10**9):
 
 
 def test_killed_while_writing_leaves_a_whole_file(path, rng):
-    for _ in range(5):
+    for _ in range(3):
         writer = subprocess.Popen([sys.executable, "-P", "-c", WRITER, path], stdout=subprocess.PIPE)
         writer.stdout.readline(), writer.stdout.readline()
         time.sleep(rng.uniform(0, 0.05))
@@ -452,6 +452,87 @@ def test_killed_while_writing_leaves_a_whole_file(path, rng):
         writer.stdout.close()
         parameters = fastprop.load(path).get_parameters()
         assert (parameters == parameters[0]).all()
+
+
+# Checkpoints.
+
+RUN = """
+import pathlib, sys
+import numpy as np
+import fastprop
+
+path, total = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+rng = np.random.default_rng(0)
+X = rng.standard_normal((500, 20), dtype=np.float32)
+y = np.sin(X @ rng.standard_normal(20, dtype=np.float32))
+if path.exists():
+    net, optimizer, epoch = fastprop.resume(path)
+else:
+    net, optimizer, epoch = fastprop.Network([20, 50, 1], "silu", seed=3), fastprop.Adam(0.01), 0
+
+class Say(fastprop.Callback):
+    def on_epoch_end(self, run):
+        print("epoch", flush=True)
+
+checkpoint = fastprop.Checkpoint(path, start=epoch)
+net.fit(X, y, optimizer=optimizer, epochs=total - epoch, callbacks=[checkpoint, Say()])
+print("done", net.get_parameters().tobytes().hex(), optimizer.steps, net.fit(X, y, optimizer=optimizer).loss)
+"""
+
+
+def run(path, total, kill_after=None):
+    """Start the run above; return its last line, or None if it was killed so many seconds after its first epoch."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", RUN, path, str(total)], stdout=subprocess.PIPE, text=True
+    )  # fmt: skip
+    with process:
+        if kill_after is not None:
+            process.stdout.readline()
+            time.sleep(kill_after)
+            process.kill()
+        *_, last = ["", *process.stdout]
+    return last if last.startswith("done") else None
+
+
+def test_killed_and_resumed_is_as_if_never_killed(tmp_path, rng):
+    path, kills = tmp_path / "run.safetensors", 0
+    while (result := run(path, 100, rng.uniform(0, 0.05) if kills < 3 else None)) is None:
+        kills += 1
+    assert kills > 0
+    assert fastprop.resume(path).epoch == 100
+    assert result == run(tmp_path / "other.safetensors", 100)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "total", "written"), [(1, 3, [1, 2, 3]), (2, 5, [2, 4, 5]), (9, 4, [4]), (1, 0, [])]
+)
+def test_checkpoints_come_when_they_are_due(path, data, monkeypatch, epochs, total, written):
+    seen, net = [], fastprop.Network([3, 2], seed=0)
+    save = net.save
+    monkeypatch.setattr(net, "save", lambda *_, **options: seen.append(options["epoch"]) or save(*_, **options), False)
+    net.fit(*data, epochs=total, callbacks=[fastprop.Checkpoint(path, epochs, start=10)])
+    assert seen == [10 + epoch for epoch in written]
+    assert path.exists() == bool(written)
+
+
+def test_a_stopped_run_is_written_and_a_failed_one_is_not(path, data):
+    class Stop(fastprop.Callback):
+        def on_epoch_end(self, run):
+            run.stop()
+
+    net = fastprop.Network([3, 2], seed=0)
+    net.fit(*data, epochs=9, callbacks=[fastprop.Checkpoint(path, 5), Stop()])
+    before = path.read_bytes()
+    assert fastprop.resume(path).epoch == 1
+    with pytest.raises(fastprop.DivergenceError):
+        net.fit(*data, optimizer=fastprop.SGD(1e30), epochs=50, callbacks=[fastprop.Checkpoint(path, 60)])
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("options", "says"), [({"epochs": 0}, "epochs must be"), ({"start": -1}, "start must be")])
+def test_checkpoints_check_their_numbers(path, options, says):
+    with pytest.raises(ValueError, match=says):
+        fastprop.Checkpoint(path, **options)
 
 
 # Copies and pickles.
