@@ -17,6 +17,8 @@ Backpropagation in compiled kernels: train multilayer perceptrons on a CPU.
 
   fastprop train digits    learn to read 1,797 handwritten digits, in seconds
   fastprop train xor       learn XOR with two hidden neurons, and see its truth table
+  fastprop inspect MODEL   say what is in a saved model
+  fastprop predict MODEL DATA.csv        write its outputs for the rows of a file
   fastprop warmup          compile the kernels now, so that no first call has to wait
   fastprop doctor          say what was found: SIMD width, cache folder, versions, cores
   fastprop bench           measure training against NumPy and whatever else is installed
@@ -29,9 +31,11 @@ examples:
   fastprop train digits --optimizer sgd --learning-rate 0.1 --momentum 0.9
   fastprop train xor --seed 1              (this one gets stuck)
   fastprop train digits --no-progress      (the result alone)
+  fastprop train digits --save model.safetensors
+  fastprop predict model.safetensors rows.npy --labels
 
 `fastprop COMMAND --help` says more about a command. Exit codes: 0 done, 1 failed (training diverged),
-2 refused (a wrong option, something not installed), 130 stopped by Ctrl-C.
+2 refused (a wrong option, a bad file, something not installed), 130 stopped by Ctrl-C.
 """
 
 TRAIN = """\
@@ -52,6 +56,16 @@ XOR = """\
 Train on the four rows of XOR, one at a time, and print the truth table. The defaults are the sigmoid network
 with two hidden neurons, squared error and learning rate of the classical worked example. From some first
 weights gradient descent gets stuck in such a small network: the default seed reaches XOR, seed 1 does not.
+"""
+
+INSPECT = """\
+Say what is in a file that `fastprop train --save`, net.save or a checkpoint wrote: the network, each layer's
+parameters and their norms, and the optimizer if there is one. A file that is damaged is refused.
+"""
+
+PREDICT = """\
+Write the outputs of a saved model for each row of a file: comma-separated numbers, with or without a line of
+names, or an array of NumPy's (.npy). The outputs go to standard output as comma-separated numbers, or to a file.
 """
 
 WARMUP = """\
@@ -118,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # the reader, `head` say, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        except (ImportError, TypeError, ValueError, MemoryError, ArithmeticError) as error:
+        except (ImportError, OSError, TypeError, ValueError, MemoryError, ArithmeticError) as error:
             # The border's messages name the argument, what was expected and what came: that is enough.
             # `python -X dev -m fastprop ...` shows the traceback all the same.
             if sys.flags.dev_mode:
@@ -148,6 +162,20 @@ def build_parser(with_bench: bool = False) -> Parser:
         optimizer="sgd", epochs=10_000, batch_size=1, rates={"adam": 0.01, "sgd": 0.5},
     )  # fmt: skip
     xor.set_defaults(run=lambda options: _tasks().xor(options))
+
+    inspect = commands.add_parser("inspect", help="say what is in a saved model", description=INSPECT)
+    inspect.add_argument("model", metavar="MODEL", help="a .safetensors file of fastprop's")
+    inspect.set_defaults(run=lambda options: _saved().inspect(options))
+
+    predict = commands.add_parser("predict", help="write the outputs of a saved model", description=PREDICT)
+    predict.add_argument("model", metavar="MODEL", help="a .safetensors file of fastprop's")
+    predict.add_argument("data", metavar="DATA", help="a .npy or .csv file, or - for lines on standard input")
+    predict.add_argument(
+        "--labels", action="store_true",
+        help="write which output is the largest, counted from 0 (of a single output: whether it is above 0.5)",
+    )  # fmt: skip
+    predict.add_argument("--output", "-o", metavar="FILE", help="a .npy file, or any other for comma-separated numbers")
+    predict.set_defaults(run=lambda options: _saved().predict(options))
 
     warmup = commands.add_parser("warmup", help="compile the kernels ahead of time", description=WARMUP)
     warmup.add_argument(
@@ -211,6 +239,7 @@ def _add_training(
     training.add_argument("--momentum", type=float, metavar="M", help="of sgd, from 0 to below 1 (default: 0)")
     training.add_argument("--epochs", type=int, metavar="N", default=epochs, help=f"default: {epochs}")
     training.add_argument("--batch-size", type=int, metavar="N", default=batch_size, help=f"default: {batch_size}")
+    parser.add_argument("--save", metavar="FILE", help="write the trained network, such as model.safetensors")
     parser.add_argument(
         "--no-progress", "--quiet", dest="progress", action="store_false", help="print the result alone"
     )
@@ -227,6 +256,8 @@ def _integers(text: str) -> list[int]:
 def _in_one_line(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory: {error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -245,6 +276,12 @@ def _tasks() -> Any:
     from . import tasks
 
     return tasks
+
+
+def _saved() -> Any:
+    from . import saved
+
+    return saved
 
 
 def _machine() -> Any:

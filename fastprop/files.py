@@ -83,8 +83,7 @@ def load(path: str | os.PathLike) -> Network:
     >>> bool((again.predict([[1, 2]]) == net.predict([[1, 2]])).all())
     True
     """
-    with safetensors.Reader(path) as file:
-        return _read(file)[0]
+    return contents(path)[0]
 
 
 def resume(path: str | os.PathLike) -> Resumed:
@@ -118,11 +117,10 @@ def resume(path: str | os.PathLike) -> Resumed:
     >>> adam, adam.steps
     (Adam(learning_rate=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0), 1)
     """
-    with safetensors.Reader(path) as file:
-        net, rule = _read(file)
-        if rule is None:
-            raise file.refusal("holds a network without an optimizer to go on with; fastprop.load reads it")
-        return Resumed(net, rule, int(file.metadata["epoch"]))
+    net, rule, epoch = contents(path)
+    if rule is None:
+        raise ValueError(f"{path!r} holds a network without an optimizer to go on with; fastprop.load reads it")
+    return Resumed(net, rule, epoch)
 
 
 class Checkpoint(Callback):
@@ -174,39 +172,41 @@ class Checkpoint(Callback):
         self._written = run.epoch
 
 
-def _read(file: safetensors.Reader) -> tuple[Network, Optimizer | None]:
+def contents(path: str | os.PathLike) -> tuple[Network, Optimizer | None, int]:
+    """Network, optimizer and epoch in a file."""
     from .network import Network
 
-    try:
-        arguments, rule = json.loads(file.metadata["network"]), None
-        shapes = dict(_names(arguments["sizes"]))
-        expected = {**shapes}
-        if "optimizer" in file.metadata:
-            described = json.loads(file.metadata["optimizer"])
-            rule = RULES[described.pop("class")](**described)
-            for k in range(rule._moment_count):
-                expected |= {_moment(k, name): shape for name, shape in shapes.items()}
-            rule._steps = _count("steps", int(file.metadata["steps"]))
-            _count("epoch", int(file.metadata["epoch"]))
-        dtype = safetensors.DTYPES[{"float32": "F32", "float64": "F64"}[arguments["dtype"]]]
-        # The file has the numbers that such a network needs, and no others: what is allocated next is in proportion.
-        if file.tensors != {name: (dtype, shape) for name, shape in expected.items()}:
-            raise ValueError("its numbers are not those of such a network")
-        position = _count("position", arguments.pop("position"))
-        for name, known in (("output", ACTIVATIONS), ("loss", LOSSES)):
-            arguments[name] = _named(arguments[name], known)
-        arguments["hidden"] = [_named(one, ACTIVATIONS) for one in arguments["hidden"]]
-        net = Network(**arguments, init="zeros")
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        raise file.refusal(f"does not describe a network that this fastprop knows: {error}") from error
-    net._counter = position
-    for name, view in _tensors(net, net._store.data):
-        view[...] = file.read(name)
-    if rule is not None:
-        rule._bind(net, net._store.data)
-        for name, view in _moments(net, rule):
+    with safetensors.Reader(path) as file:
+        try:
+            arguments, rule, epoch = json.loads(file.metadata["network"]), None, 0
+            shapes = dict(_shapes(arguments["sizes"]))
+            expected = {**shapes}
+            if "optimizer" in file.metadata:
+                described = json.loads(file.metadata["optimizer"])
+                rule = RULES[described.pop("class")](**described)
+                for k in range(rule._moment_count):
+                    expected |= {_moment(k, name): shape for name, shape in shapes.items()}
+                rule._steps = _count("steps", int(file.metadata["steps"]))
+                epoch = _count("epoch", int(file.metadata["epoch"]))
+            dtype = safetensors.DTYPES[{"float32": "F32", "float64": "F64"}[arguments["dtype"]]]
+            # The numbers that such a network needs, and no others: what is allocated next is in proportion to the file.
+            if file.tensors != {name: (dtype, shape) for name, shape in expected.items()}:
+                raise ValueError("its numbers are not those of such a network")
+            position = _count("position", arguments.pop("position"))
+            for name, known in (("output", ACTIVATIONS), ("loss", LOSSES)):
+                arguments[name] = _named(arguments[name], known)
+            arguments["hidden"] = [_named(one, ACTIVATIONS) for one in arguments["hidden"]]
+            net = Network(**arguments, init="zeros")
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+            raise file.refusal(f"does not describe a network that this fastprop knows: {error}") from error
+        net._counter = position
+        for name, view in _tensors(net, net._store.data):
             view[...] = file.read(name)
-    return net, rule
+        if rule is not None:
+            rule._bind(net, net._store.data)
+            for name, view in _moments(net, rule):
+                view[...] = file.read(name)
+    return net, rule, epoch
 
 
 def _count(what: str, value: Any) -> int:
@@ -216,7 +216,7 @@ def _count(what: str, value: Any) -> int:
     return value
 
 
-def _names(sizes: list[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _shapes(sizes: list[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of the tensors of a network."""
     for m in range(len(sizes) - 1):
         yield f"{2 * m}.weight", (sizes[m + 1], sizes[m])
@@ -224,7 +224,7 @@ def _names(sizes: list[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _tensors(net: Network, data: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Views of ``data``, laid out as the parameters are, by the names and in the shapes of `_names`."""
+    """Views of ``data``, laid out as the parameters are, by the names and in the shapes of `_shapes`."""
     for m, (w, b) in enumerate(zip(net._store.weights(data), net._store.biases(data), strict=True)):
         yield f"{2 * m}.weight", w.T
         yield f"{2 * m}.bias", b
@@ -247,8 +247,7 @@ def _json(arguments: Mapping[str, Any]) -> str:
 
 def _by_name(one: Activation | Loss) -> dict[str, Any]:
     """An activation or a loss as its name and numbers."""
-    known = ({**ACTIVATIONS, **LOSSES}).get(one.name)
-    if type(known) is not type(one) or known._code != one._code:
+    if type({**ACTIVATIONS, **LOSSES}.get(one.name)) is not type(one):
         raise ValueError(
             f"a network with functions of one's own cannot be saved: {one!r} has code, and a file keeps none. "
             "Save net.get_parameters() instead, and build the network again"

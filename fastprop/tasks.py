@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -118,6 +119,8 @@ def _train(
 ) -> float:  # fmt: skip
     """Train on ``what`` X, y are, with a line after ``every`` so many epochs; return the seconds it took."""
     epochs = whole("epochs", options.epochs, 0)
+    if options.save and (os.path.isdir(options.save) or not os.path.isdir(os.path.dirname(options.save) or ".")):
+        raise ValueError(f"--save must be a file in a folder that exists, got {options.save!r}")
     # Refuses what it must before anything is compiled.
     network.fit(X, y, optimizer=optimizer, epochs=0, batch_size=options.batch_size)
     if options.progress:
@@ -139,6 +142,8 @@ def _train(
             ) from error
         seconds += sum(history.seconds)
         say(f"epoch {done:{width}}/{epochs}   loss {history.loss[-1]:.4f}   {report()}")
+    if options.save:
+        network.save(options.save)
     return seconds
 
 

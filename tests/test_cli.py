@@ -1,5 +1,6 @@
 """The command line: what it prints, what it refuses, and how it stops."""
 
+import io
 import os
 import re
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastprop import cli
+import fastprop
+from fastprop import Network, cli
 from fastprop.activations import ACTIVATIONS
 from fastprop.losses import LOSSES
 from fastprop.optimizers import OPTIMIZERS
@@ -130,7 +132,7 @@ def test_xor_gets_stuck_from_the_seeds_it_names(run):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("nonsense", "choose from '?train'?, '?warmup'?, '?doctor'?, '?bench'?"),
+        ("nonsense", "choose from '?train'?, .*'?bench'?"),
         ("train", "digits,xor"),
         ("train mnist", "choose from '?digits'?, '?xor'?"),
         ("train digits --hidden rel", "hidden must be one of identity, .*; got 'rel'"),
@@ -255,3 +257,123 @@ def test_a_wrong_setting_is_one_line():
 def test_bench_options_are_the_modules_own():
     parser = cli.build_parser(with_bench=True)
     assert callable(parser.parse_args(["bench"]).run)
+
+
+# What is done with a saved model.
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A network, saved as model.safetensors in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    network = Network([3, 4, 2], fastprop.LeakyReLU(0.1), seed=0)
+    network.save("model.safetensors")
+    return network
+
+
+ROWS = np.array([[1.0, 2.0, 3.0], [-0.5, 0.25, 1e-3]], np.float32)
+TABLE = "1,2,3\n-0.5,0.25,1e-3\n"
+
+
+def test_train_saves(run, tmp_path):
+    path = tmp_path / "xor.safetensors"
+    assert run(f"train xor --epochs 3000 --no-progress --save {path}")[::2] == (0, "")
+    assert fastprop.load(path).predict([[0, 1]])[0, 0] > 0.5
+
+
+def test_inspect(run, model):
+    code, out, err = run("inspect model.safetensors")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].endswith(" bytes, 26 parameters")
+    assert out.splitlines()[1] == repr(model)
+    norm = f"{np.linalg.norm(model.weights[0]):.4g}"
+    assert re.search(rf"^ +1  3 x 4    leaky_relu\(slope=0\.1\) +16 +{norm} +\d\.\d+ +0$", out, re.MULTILINE)
+    assert "checkpoint" not in out
+    model.train_step([[1, 2, 3]], [[1, 2]], adam := fastprop.Adam(0.01))
+    model.save("model.safetensors", optimizer=adam, epoch=7)
+    out = run("inspect model.safetensors")[1]
+    assert out.splitlines()[-1] == f"a checkpoint after 7 epochs, 1 updates by {adam}"
+
+
+@pytest.mark.parametrize("names", ["", "height, width, weight\n", "\ufeffa,b,c\n\n"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predict_reads_and_writes_every_digit(run, model, names, dtype):
+    model = Network([3, 4, 2], dtype=dtype, seed=0)
+    model.save("model.safetensors")
+    Path("rows.csv").write_text(names + TABLE, encoding="utf-8")
+    code, out, err = run("predict model.safetensors rows.csv")
+    assert (code, err) == (0, "")
+    rows = ROWS if dtype == "float32" else [[1, 2, 3], [-0.5, 0.25, 1e-3]]
+    read = np.array([line.split(",") for line in out.splitlines()], dtype)
+    np.testing.assert_array_equal(read, model.predict(rows))
+
+
+def test_predict_from_and_to_npy(run, model):
+    np.save("rows.npy", ROWS)
+    assert run("predict model.safetensors rows.npy -o outputs.npy") == (0, "", "")
+    np.testing.assert_array_equal(np.load("outputs.npy"), model.predict(ROWS))
+    assert run("predict model.safetensors rows.npy --labels --output labels.csv") == (0, "", "")
+    labels = model.predict(ROWS).argmax(axis=1)
+    assert Path("labels.csv").read_text() == "".join(f"{label}\n" for label in labels)
+
+
+def test_predict_from_standard_input(run, model, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(TABLE))
+    code, out, err = run("predict model.safetensors -")
+    assert (code, out.count("\n"), err) == (0, 2, "")
+
+
+def test_labels_of_a_single_output(run, model):
+    network = Network([1, 1], output="sigmoid", init="zeros")
+    network.set_parameters([1, 0])
+    network.save("model.safetensors")
+    np.save("rows.npy", np.array([-2.0, 3.0, 0.0]))
+    assert run("predict model.safetensors rows.npy --labels") == (0, "0\n1\n0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("inspect", "the following arguments are required: MODEL"),
+        ("inspect missing", "missing: No such file or directory"),
+        ("inspect .", "'.' is not a regular file"),
+        ("inspect cut", "'cut' is damaged"),
+        ("predict missing good.csv", "missing: No such file"),
+        ("predict model.safetensors missing.csv", "missing.csv: No such file"),
+        ("predict model.safetensors missing.npy", "missing.npy: No such file"),
+        ("predict model.safetensors .", ".: Is a directory"),
+        ("predict model.safetensors narrow.csv", r"narrow.csv: X must have shape \(n, 3\), got \(1, 2\)"),
+        ("predict model.safetensors words.csv", "words.csv: line 2 must be numbers between commas, got '1,two,3'"),
+        ("predict model.safetensors first.csv", "first.csv: line 1 must be numbers between commas, got '1,,3'"),
+        ("predict model.safetensors uneven.csv", "uneven.csv: line 3 must have 3 numbers as those before it, got 2"),
+        ("predict model.safetensors nan.csv", "nan.csv: X must be finite, got nan at row 0, column 1"),
+        ("predict model.safetensors empty.csv", "empty.csv: there are no rows"),
+        ("predict model.safetensors names.csv", "names.csv: there are no rows"),
+        ("predict model.safetensors bytes.csv", "bytes.csv: neither a .npy file nor text"),
+        ("predict model.safetensors empty.npy", "empty.npy: EOF"),
+        ("predict model.safetensors good.csv.npy", "good.csv.npy: the magic string is not correct"),
+        ("predict model.safetensors objects.npy", "objects.npy: Array can't be memory-mapped"),
+        ("predict model.safetensors text.npy", "text.npy: X must be an array of real numbers, got text"),
+        ("predict model.safetensors good.csv -o none/out.npy", "none/out.npy: No such file"),
+        ("predict model.safetensors good.csv -o none/out.csv", "none/out.csv: No such file|none/out.csv not found"),
+        ("predict model.safetensors good.csv --quiet", "unrecognized arguments: --quiet"),
+        ("train xor --save none/model", "--save must be a file in a folder that exists, got 'none/model'"),
+        ("train xor --save .", "--save must be a file in a folder that exists, got '.'"),
+    ],
+)
+def test_bad_files_are_one_line(run, model, line, says):
+    Path("cut").write_bytes(Path("model.safetensors").read_bytes()[:-1])
+    for name, text in {
+        "good.csv": TABLE, "good.csv.npy": TABLE, "narrow.csv": "1,2\n", "words.csv": "1,2,3\n1,two,3\n",
+        "first.csv": "1,,3\n1,2,3\n", "uneven.csv": "1,2,3\n\n1,2\n", "nan.csv": "1,nan,3\n", "empty.csv": "",
+        "names.csv": "a,b,c\n", "empty.npy": "",
+    }.items():  # fmt: skip
+        Path(name).write_text(text)
+    Path("bytes.csv").write_bytes(b"\x80\xff\x00")
+    np.save("objects.npy", np.array([[1, "a", None]], object))
+    np.save("text.npy", np.array([["1", "2", "3"]]))
+    code, out, err = run(line)
+    assert (code, out) == (2, "")
+    assert err.startswith("fastprop")
+    assert err.count("\n") == 1
+    assert re.search(says, err)
