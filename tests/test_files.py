@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from hashlib import sha256
 
 import numpy as np
@@ -47,15 +48,14 @@ def assert_same(net, other):
     assert net.get_parameters().tobytes() == other.get_parameters().tobytes()
 
 
-def craft(path, metadata, tensors=None, numbers=b"", version="1"):
+def craft(path, metadata, tensors=None, numbers=b"", version="1", claim=None):
     """A file with a right checksum and whatever else: what a malicious or a later writer could make."""
     entries = {"__metadata__": {"fastprop": version, "checksum": "0" * 64, **metadata}, **(tensors or {})}
-    header = entries if isinstance(entries, bytes) else json.dumps(entries, separators=(",", ":")).encode()
-    seal(path, header, numbers)
+    seal(path, json.dumps(entries, separators=(",", ":")).encode(), numbers, claim)
 
 
-def seal(path, header, numbers=b""):
-    raw = len(header).to_bytes(8, "little") + header + numbers
+def seal(path, header, numbers=b"", claim=None):
+    raw = (claim or len(header)).to_bytes(8, "little") + header + numbers
     path.write_bytes(raw.replace(b"0" * 64, sha256(raw).hexdigest().encode(), 1))
 
 
@@ -329,6 +329,13 @@ def test_tensors_are_checked(path, change):
         fastprop.load(path)
 
 
+@pytest.mark.parametrize("numbers", [b"", bytes(7), bytes(9), bytes(1000)], ids=len)
+def test_files_are_as_long_as_their_tensors_need(path, numbers):
+    craft(path, {"network": json.dumps(NETWORK)}, TENSORS, numbers)
+    with pytest.raises(ValueError, match="its header does not describe its numbers"):
+        fastprop.load(path)
+
+
 def test_headers_are_json(path):
     begin = b'{"__metadata__":{"fastprop":"1","checksum":"' + b"0" * 64 + b'"'
     deep = b"}," + b"[" * 10**6
@@ -353,13 +360,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, "KiB")
 
 def test_oversized_files_take_no_memory(tmp_path):
     """A terabyte that is not there, headers that claim one, and a network that would take one."""
-    paths = [tmp_path / f"{i}.safetensors" for i in range(6)]
+    paths = [tmp_path / f"{i}.safetensors" for i in range(7)]
     claims = ((2**40, 100), (2**63 + 1, 100), (LONGEST_HEADER + 1, 2**40), (2**39, 2**40), (1000, 2**40))
     for path, (header_length, size) in zip(paths, claims, strict=False):
         with open(path, "wb") as file:
             file.write(header_length.to_bytes(8, "little") + b'{"__metadata__":{"fastprop":"1","checksum":"')
             file.truncate(size)
     craft(paths[-1], {"network": json.dumps({**NETWORK, "sizes": [10**5, 10**5]})}, TENSORS, bytes(8))
+    craft(paths[-2], {"network": json.dumps(NETWORK)}, TENSORS, bytes(8), claim=2**40)
     done = subprocess.run([sys.executable, "-P", "-c", OVERSIZED, *paths], capture_output=True, text=True, check=True)
     *refused, taken = done.stdout.splitlines()
     assert refused == ["refused"] * len(paths)
@@ -434,16 +442,16 @@ def test_links_and_permissions(tmp_path, path):
 
 WRITER = """
 import sys, fastprop
-net = fastprop.Network([40, 300, 40], seed=0)
+net = fastprop.Network([400, 2000, 400], seed=0)
 for i in range(10**9):
-    net.set_parameters([i] * net.num_parameters)
+    for array in net.weights + net.biases: array[...] = i
     net.save(sys.argv[1])
     if i < 2: print(i, flush=True)
 """
 
 
 def test_killed_while_writing_leaves_a_whole_file(path, rng):
-    for _ in range(3):
+    for _ in range(4):
         writer = subprocess.Popen([sys.executable, "-P", "-c", WRITER, path], stdout=subprocess.PIPE)
         writer.stdout.readline(), writer.stdout.readline()
         time.sleep(rng.uniform(0, 0.05))
@@ -515,18 +523,34 @@ def test_checkpoints_come_when_they_are_due(path, data, monkeypatch, epochs, tot
     assert path.exists() == bool(written)
 
 
-def test_a_stopped_run_is_written_and_a_failed_one_is_not(path, data):
-    class Stop(fastprop.Callback):
-        def on_epoch_end(self, run):
+class Ends(fastprop.Callback):
+    """Ends a run after its third epoch, or in the middle of that one."""
+
+    every = 1
+
+    def __init__(self, how):
+        self.how = how
+
+    def on_step(self, run):
+        if self.how == "stop within" and run.epoch == 2 and run.part:
             run.stop()
 
+    def on_epoch_end(self, run):
+        if self.how == "stop" and run.epoch == 3:
+            run.stop()
+        if self.how == "fail" and run.epoch == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("how", "written"), [("stop", 3), ("stop within", 2), ("fail", 2), ("not", 9)])
+def test_what_is_written_is_the_end_of_an_epoch(path, data, how, written):
     net = fastprop.Network([3, 2], seed=0)
-    net.fit(*data, epochs=9, callbacks=[fastprop.Checkpoint(path, 5), Stop()])
-    before = path.read_bytes()
-    assert fastprop.resume(path).epoch == 1
-    with pytest.raises(fastprop.DivergenceError):
-        net.fit(*data, optimizer=fastprop.SGD(1e30), epochs=50, callbacks=[fastprop.Checkpoint(path, 60)])
-    assert path.read_bytes() == before
+    with pytest.raises(KeyboardInterrupt) if how == "fail" else nullcontext():
+        net.fit(*data, epochs=9, batch_size=10, callbacks=[Ends(how), fastprop.Checkpoint(path, 2)])
+    assert fastprop.resume(path).epoch == written
+    adam, twin = fastprop.Adam(), fastprop.Network([3, 2], seed=0)
+    twin.fit(*data, epochs=written, batch_size=10, optimizer=adam)
+    assert_same(twin, fastprop.load(path))
 
 
 @pytest.mark.parametrize(("options", "says"), [({"epochs": 0}, "epochs must be"), ({"start": -1}, "start must be")])
