@@ -9,6 +9,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import math as math
     from . import reference
     from .activations import ELU, Activation, LeakyReLU
     from .callbacks import Callback, ProgressBar
@@ -73,8 +74,8 @@ def __getattr__(name: str) -> Any:
     value: Any
     if name in _HOMES:
         value = getattr(_import_module(f".{_HOMES[name]}", __name__), name)
-    elif name == "reference":
-        value = _import_module(".reference", __name__)
+    elif name in ("math", "reference"):
+        value = _import_module(f".{name}", __name__)
     elif name == "__version__":
         from importlib.metadata import version
 
@@ -86,4 +87,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    return sorted({*globals(), *__all__, "__version__", "math"})  # a star import leaves Python's math alone

@@ -121,7 +121,7 @@ class Network:
         # The generator: stream _key, position _counter. Hashed, so that neighbouring seeds have nothing in common.
         self._key = random_bits.py_func(np.array([self._seed], np.uint64), np.uint64(1))[0]  # uint64 for the kernels
         self._counter = 0
-        self._store = Parameters(self._sizes, [f._code for f in functions], self._dtype)
+        self._store = Parameters(self._sizes, [f._code(self._dtype) for f in functions], self._dtype)
         self._units = Units(self._store.layers, self._dtype)
         self._inference = Units(self._store.layers, self._dtype)
         self._slopes = np.array([0.0] + [f._parameter for f in functions])
@@ -143,7 +143,7 @@ class Network:
         low, high = self._loss._domain
         largest = float(np.finfo(self._dtype).max)
         self._domain = (max(low, -largest), min(high, largest))
-        self._loss_numbers = (self._loss._code, self._loss._parameter)
+        self._loss_numbers = (self._loss._code(self._dtype), self._loss._parameter)
         self._rows = 0  # observations of the last forward; 0 before it, and after training has used the buffers
         self._has_gradients = False
         self._alone = _Alone()
@@ -739,7 +739,7 @@ class Network:
 
     def _targets(self, name: str, y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Targets and labels, one of them empty."""
-        if self._loss._code == loss_codes.CROSS_ENTROPY:
+        if self._loss_numbers[0] == loss_codes.CROSS_ENTROPY:
             array = checks.any_array(name, y)
             if array.ndim == 1:
                 return self._no_targets, checks.labels(name, array, rows)

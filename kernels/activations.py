@@ -7,11 +7,15 @@ of no consequence, and δ there is 0 before and after.
 
 import math
 
+import numpy as np
+
 from .jit import njit
-from .simd import first_lanes, fma, lanes, load, max_lanes, maximum, select, splat, store, sum_lanes
+from .simd import call_block, first_lanes, fma, lanes, load, max_lanes, maximum, select, splat, store, sum_lanes
 from .vecmath import exp, expm1, gelu, gelu_and_slope, sigmoid, silu, silu_and_slope, softplus, tanh
 
-IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU, SOFTMAX = range(10)
+IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU, SOFTMAX, CUSTOM = range(11)
+#: From here on a code is the address of a block (see ``custom.py``), which takes this for δ where it is to map.
+_MAP = np.int64(-1)
 
 # σ(z) beside σ′(z), which may use a = σ(z); p is the activation's parameter.
 
@@ -149,6 +153,8 @@ def activate(code, p, units, z, a, stride, rows, columns):
         _map_silu(p, units, z, a, stride, rows, columns)
     elif code == GELU:
         _map_gelu(p, units, z, a, stride, rows, columns)
+    elif code >= CUSTOM:
+        call_block(code, units, (z, a, _MAP, stride, rows, columns), p)
 
 
 @njit
@@ -172,6 +178,8 @@ def multiply_by_slope(code, p, units, z, a, delta, stride, rows, columns):
         _multiply_silu(p, units, z, a, delta, stride, rows, columns)
     elif code == GELU:
         _multiply_gelu(p, units, z, a, delta, stride, rows, columns)
+    elif code >= CUSTOM:
+        call_block(code, units, (z, a, delta, stride, rows, columns), p)
 
 
 @njit

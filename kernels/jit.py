@@ -93,6 +93,22 @@ def standalone(function):
     return numba.njit(function, pipeline_class=_EntryCompiler, **FLAGS)
 
 
+def formula(function):
+    """A function of numbers or vectors that may call kernels: for Python, users' compiled functions and kernels."""
+    return numba.njit(function, pipeline_class=_FormulaCompiler, **FLAGS)
+
+
+def block(function, dtype):
+    """A C function, whose ``address`` compiled code can call, of a pointer to ``dtype``, integers and a float64.
+
+    It returns a float64, and may call kernels.
+    """
+    integers = [numba.int64] * (len(inspect.signature(function).parameters) - 2)
+    pointer = numba.types.CPointer(numba.from_dtype(dtype))
+    signature = numba.float64(pointer, *integers, numba.float64)
+    return numba.cfunc(signature, pipeline_class=_BlockCompiler, **FLAGS)(function)
+
+
 class Entry(dict):
     """A compiled function for Python: ``entry[dtype](...)``, compiled when it is first asked for.
 
@@ -159,6 +175,15 @@ class _KernelLibrary(JITCodeLibrary):
         pass
 
 
+def _callees(library):
+    """What a library has to be linked with: the libraries it calls, and those that its kernels call."""
+    libraries = list(library._linking_libraries)
+    for callee in libraries:  # grows while it is read
+        if isinstance(callee, _KernelLibrary):
+            libraries += [other for other in callee._linking_libraries if other not in libraries]
+    return libraries
+
+
 class _OutlineLibrary(_KernelLibrary):
     """A kernel that is never inlined."""
 
@@ -169,6 +194,15 @@ class _OutlineLibrary(_KernelLibrary):
         super().add_ir_module(ir_module)
 
 
+class _FormulaLibrary(_KernelLibrary):
+    """LLVM IR with that of the kernels it calls: functions that are not kernels can be linked with it too."""
+
+    def finalize(self):
+        for library in _callees(self):
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        super().finalize()
+
+
 class _EntryLibrary(JITCodeLibrary):
     """An entry point with all its kernels, which nobody else can see: so LLVM may change what they are passed.
 
@@ -177,11 +211,7 @@ class _EntryLibrary(JITCodeLibrary):
     """
 
     def finalize(self):
-        libraries = list(self._linking_libraries)
-        for library in libraries:  # grows while it is read
-            if isinstance(library, _KernelLibrary):
-                libraries += [callee for callee in library._linking_libraries if callee not in libraries]
-        self._linking_libraries = libraries
+        self._linking_libraries = _callees(self)
         super().finalize()
 
     def _optimize_final_module(self):
@@ -189,6 +219,16 @@ class _EntryLibrary(JITCodeLibrary):
             if not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:
                 function.linkage = llvm.Linkage.private
         super()._optimize_final_module()
+
+
+class _BlockLibrary(_EntryLibrary):
+    """Loops that LLVM makes loops over vectors of: of whole registers, where it would take half of AVX-512's."""
+
+    def add_ir_module(self, ir_module):
+        for function in ir_module.functions:
+            if not function.is_declaration:
+                set.add(function.attributes, '"prefer-vector-width"="512"')  # llvmlite knows no such attributes
+        super().add_ir_module(ir_module)
 
 
 class _KernelCompiler(compiler.Compiler):
@@ -213,6 +253,21 @@ class _EntryCompiler(_KernelCompiler):
     """Numba's compiler, into an `_EntryLibrary`."""
 
     _library = _EntryLibrary
+
+
+class _BlockCompiler(_KernelCompiler):
+    """Numba's compiler, into a `_BlockLibrary`."""
+
+    _library = _BlockLibrary
+
+
+class _FormulaCompiler(_KernelCompiler):
+    """Numba's compiler, into an `_EntryLibrary` for numbers; for vectors, which Python has not, a `_FormulaLibrary`."""
+
+    def __init__(self, typingctx, targetctx, library, args, *rest):
+        numbers = all(isinstance(arg, (numba.types.Number, numba.types.Boolean)) for arg in args)
+        self._library = _EntryLibrary if numbers else _FormulaLibrary
+        super().__init__(typingctx, targetctx, library, args, *rest)
 
 
 class KernelCache(_Cache):

@@ -12,6 +12,7 @@ from .layers import ACTIVATION, DELTA, ROW_WEIGHT, STRIDE, TARGET, WIDTH, A, Z
 from .simd import (
     absolute,
     by_dtype,
+    call_block,
     first_lanes,
     lanes,
     load,
@@ -27,6 +28,7 @@ from .vecmath import log, softplus
 
 SQUARED_ERROR, MSE, MAE, HUBER, BINARY_CROSS_ENTROPY, CROSS_ENTROPY, POISSON = range(7)
 BINARY_OF_SIGMOID = 7  # binary_cross_entropy computed from z, so that nothing is clipped
+CUSTOM = 8  # from here on a code is the address of a block: see ``custom.py``
 
 _TINY32, _TINY64 = 2.0**-126, 2.0**-1022  # the smallest normal numbers
 
@@ -142,7 +144,10 @@ def output_error(layers, loss, parameter, slope_parameter, units, rows):
         return _cross_entropy_of_softmax(units, z, a, t, delta, r, stride, rows, columns)
     shortcut = loss == BINARY_CROSS_ENTROPY and activation == SIGMOID
     code = BINARY_OF_SIGMOID if shortcut else loss
-    cost = _sum_over_outputs(code, parameter, factor, units, z, a, t, delta, r, stride, rows, columns)
+    if code >= CUSTOM:
+        cost = call_block(code, units, (t, a, delta, r, stride, rows, columns), factor)
+    else:
+        cost = _sum_over_outputs(code, parameter, factor, units, z, a, t, delta, r, stride, rows, columns)
     if not shortcut:
         multiply_by_slope(activation, slope_parameter, units, z, a, delta, stride, rows, columns)
     return cost

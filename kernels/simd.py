@@ -41,6 +41,7 @@ signature and a function that emits IR with llvmlite's builder, in the caller's 
 Operators are registered directly, not by ``@overload``, which would compile one more function for each.
 """
 
+import math
 import operator
 import os
 import platform
@@ -53,6 +54,7 @@ from numba.core.codegen import get_host_cpu_features
 from numba.core.errors import TypingError
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
+from numba.np.arrayobj import populate_array
 
 from .jit import CHECKED
 
@@ -146,11 +148,24 @@ class Tile(types.Type):
         super().__init__(name=f"Tile({vector}, {rows}, {vectors})")
 
 
+def _lanes_of(lane, count):
+    """LLVM's type of so many lanes; a single one is the number itself."""
+    return lane if count == 1 else ir.VectorType(lane, count)
+
+
+def _lane(kind):
+    return getattr(kind, "element", kind)
+
+
+def _count(kind):
+    return getattr(kind, "count", 1)
+
+
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, dmm, fe_type):
         lane = ir.IntType(1) if fe_type.is_mask else dmm.lookup(fe_type.dtype).get_value_type()
-        super().__init__(dmm, fe_type, ir.VectorType(lane, fe_type.lanes))
+        super().__init__(dmm, fe_type, _lanes_of(lane, fe_type.lanes))
 
 
 @register_model(Tile)
@@ -206,6 +221,8 @@ _i1, _i16, _i32, _i64 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntTyp
 
 def _constant(vector, values):
     """An LLVM vector constant: `values` is one number for all lanes, or one for each."""
+    if not isinstance(vector, ir.VectorType):
+        return ir.Constant(vector, values)
     if not isinstance(values, (list, tuple)):
         values = [values] * vector.count
     return ir.Constant(vector, [ir.Constant(vector.element, value) for value in values])
@@ -217,6 +234,8 @@ def _shuffle(builder, a, b, lanes):
 
 
 def _splat(builder, scalar, vector):
+    if not isinstance(vector, ir.VectorType):
+        return scalar
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, scalar, _i32(0))
     return _shuffle(builder, first, undefined, [0] * vector.count)
@@ -224,8 +243,8 @@ def _splat(builder, scalar, vector):
 
 def _mangled(vector):
     """`vector` as it stands in the names of LLVM's overloaded intrinsics."""
-    element = {"float": "f32", "double": "f64"}.get(str(vector.element), str(vector.element))
-    return f"v{vector.count}{element}"
+    lane = {"float": "f32", "double": "f64"}.get(str(_lane(vector)), str(_lane(vector)))
+    return f"v{vector.count}{lane}" if isinstance(vector, ir.VectorType) else lane
 
 
 def _call(builder, name, result, args):
@@ -418,9 +437,9 @@ lower_cast(types.Integer, Vector)(_cast_scalar)
 
 @intrinsic
 def splat(typingctx, like, scalar):
-    """A vector of the type of `like` (an array, vector or tile) with `scalar` in every lane."""
+    """A vector of the type of `like` (an array, vector or tile) with `scalar` in every lane, or that vector itself."""
     vector = _vector_like(like)
-    _require(isinstance(scalar, types.Number), "expected a scalar", scalar)
+    _require(isinstance(scalar, types.Number) or scalar == vector, f"expected a scalar or a {vector}", scalar)
 
     def codegen(context, builder, sig, args):
         return args[1]  # the signature asks for a vector, and the cast above has made it
@@ -568,6 +587,10 @@ def _llvm(name):
     return lambda builder, *args: _call_vector(builder, name, *args)
 
 
+def _llvm_of_vector(name):
+    return lambda builder, vector, *args: _call_vector(builder, name, *args)
+
+
 def _minimum(builder, a, b):
     return builder.select(builder.fcmp_ordered("<", a, b), a, b)
 
@@ -589,18 +612,31 @@ maximum = _float_function(2, "maximum", "a where a > b, else b: so b where eithe
 
 @intrinsic
 def select(typingctx, mask, a, b):
-    """a in the lanes where `mask` is set, b in the others."""
-    vector = _common(a, b)
-    _require(mask == vector.mask, f"expected a mask of {vector.lanes} lanes", mask)
+    """a in the lanes where `mask` is set, b in the others. With a boolean, all three may be numbers."""
+    if mask == types.boolean:
+        result = typingctx.unify_types(a, b)
+        _require(isinstance(result, types.Number), "expected two numbers beside a boolean", a, b)
+    else:
+        _require(isinstance(mask, Vector) and mask.is_mask, "expected a mask or a boolean", mask)
+        both = isinstance(a, types.Number) and isinstance(b, types.Number)
+        result = _floats_of_width(mask.lanes) if both else _common(a, b)
+        _require(mask == result.mask, f"expected a mask of {result.lanes} lanes", mask)
 
     def codegen(context, builder, sig, args):
         return builder.select(*args)
 
-    return vector(mask, vector, vector), codegen
+    return result(mask, result, result), codegen
+
+
+def _floats_of_width(lanes):
+    """The vector of so many floats that fills a register."""
+    return Vector(types.float32 if WIDTH // lanes == 4 else types.float64, lanes)
 
 
 def _estimate(builder, kind, a):
     """AVX's estimate of 1/a (`kind` "rcp") or 1/√a ("rsqrt"), good to 11 or 14 bits, or None."""
+    if _count(a.type) == 1:  # a loop over numbers, of which LLVM can make one over vectors only without them
+        return None
     single = str(a.type.element) == "float"
     if LEVEL == "avx512":
         name = f"llvm.x86.avx512.{kind}14.{'ps' if single else 'pd'}.512"
@@ -613,7 +649,7 @@ def _estimate(builder, kind, a):
 
 def _newton_steps(a):
     """Newton steps that bring an estimate to full precision: each doubles its bits."""
-    return 1 if str(a.type.element) == "float" else 2
+    return 1 if str(_lane(a.type)) == "float" else 2
 
 
 def _divide(builder, a, b):
@@ -630,7 +666,7 @@ def _divide(builder, a, b):
 
 
 def _reciprocal_sqrt(builder, a):
-    tiny = 2.0**-126 if str(a.type.element) == "float" else 2.0**-1022
+    tiny = 2.0**-126 if str(_lane(a.type)) == "float" else 2.0**-1022
     a = _maximum(builder, _constant(a.type, tiny), a)
     y = _estimate(builder, "rsqrt", a)
     if y is None:
@@ -672,11 +708,11 @@ def scale_by_power(typingctx, a, n):
 
     def codegen(context, builder, sig, args):
         a, n = args
-        if LEVEL == "avx512":
+        if LEVEL == "avx512" and vector.lanes > 1:
             name = f"llvm.x86.avx512.mask.scalef.{'ps' if vector.dtype.bitwidth == 32 else 'pd'}.512"
             every = ir.Constant(ir.IntType(vector.lanes), -1)
             return _call(builder, name, a.type, [a, n, a, every, _i32(4)])  # 4: the current rounding mode
-        integer = ir.VectorType(ir.IntType(vector.dtype.bitwidth), vector.lanes)
+        integer = _lanes_of(ir.IntType(vector.dtype.bitwidth), vector.lanes)
         # One factor 2ⁿ may not exist where a·2ⁿ does, so take two halves; magic + n has n in its low bits.
         first = _call_vector(builder, "llvm.floor", builder.fmul(n, _constant(n.type, 0.5)))
         for half in (first, builder.fsub(n, first)):
@@ -707,6 +743,125 @@ def polynomial(typingctx, x, coefficients):
         return terms[0]
 
     return x(x, coefficients), codegen
+
+
+# What formulas written for numbers have, for users' own: the built-in functions, and powers by a constant.
+_operator(abs, _float, _same, _llvm_of_vector("llvm.fabs"), arity=1)
+_operator(math.fabs, _float, _same, _llvm_of_vector("llvm.fabs"), arity=1)
+_operator(math.sqrt, _float, _same, _llvm_of_vector("llvm.sqrt"), arity=1)
+_operator(math.floor, _float, _same, _llvm_of_vector("llvm.floor"), arity=1)
+_operator(operator.pos, _number, _same, lambda builder, vector, a: a, arity=1)
+_operator(min, _float, _same, lambda builder, vector, a, b: _minimum(builder, b, a))
+_operator(max, _float, _same, lambda builder, vector, a, b: _maximum(builder, b, a))
+
+
+@infer_global(operator.pow)
+class _Power(AbstractTemplate):
+    prefer_literal = True
+
+    def generic(self, args, kws):
+        base, exponent = args
+        if isinstance(base, Vector) and base.is_float and isinstance(exponent, types.Integer):
+            return signature(base, base, exponent)
+
+
+@lower_builtin(operator.pow, Vector, types.IntegerLiteral)
+def _power(context, builder, sig, args):
+    exponent = sig.args[1].literal_value
+    result, square = _constant(args[0].type, 1.0), args[0]
+    for bit in reversed(bin(abs(exponent))[2:]):
+        result = builder.fmul(result, square) if bit == "1" else result
+        square = builder.fmul(square, square)
+    return result if exponent >= 0 else builder.fdiv(_constant(args[0].type, 1.0), result)
+
+
+def on_vectors(function, dispatcher):
+    """Let compiled code call `function`, one of Python's `math`, on float vectors too: they go to `dispatcher`."""
+
+    class Template(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 1 and isinstance(args[0], Vector) and args[0].is_float:
+                return signature(args[0], args[0])
+
+    def lower(context, builder, sig, args):
+        dispatcher.compile(sig.args)
+        compiled = dispatcher.overloads[sig.args]
+        context.add_linking_libs([compiled.library])
+        return context.call_internal(builder, compiled.fndesc, sig, args)
+
+    infer_global(function)(Template)
+    lower_builtin(function, Vector)(lower)
+
+
+@intrinsic
+def as_vector(typingctx, x):
+    """A vector as it is, and a number as a vector of one lane: then formulas for vectors take both."""
+    if isinstance(x, Vector):
+        vector = x
+    else:
+        _require(isinstance(x, (types.Number, types.Boolean)), "expected a vector or a number", x)
+        vector = Vector(x if isinstance(x, types.Float) else types.float64, 1)
+
+    def codegen(context, builder, sig, args):
+        return args[0] if sig.args[0] == vector else context.cast(builder, args[0], sig.args[0], vector.dtype)
+
+    return vector(types.unliteral(x)), codegen
+
+
+@intrinsic
+def as_given(typingctx, x, value):
+    """What a formula made of ``as_vector(x)``: a vector if x is one, else a number."""
+    _require(isinstance(value, Vector), "expected a vector", value)
+    result = value if isinstance(x, Vector) else value.dtype
+
+    def codegen(context, builder, sig, args):
+        return args[1]
+
+    return result(types.unliteral(x), value), codegen
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Calls by address
+# ------------------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def array_at(typingctx, pointer, size):
+    """The array of `size` elements that starts at a C function's pointer."""
+    _require(isinstance(pointer, types.CPointer), "expected a pointer", pointer)
+    array = types.Array(pointer.dtype, 1, "C")
+
+    def codegen(context, builder, sig, args):
+        data, size = args
+        width = _i64(pointer.dtype.bitwidth // 8)
+        result = context.make_array(array)(context, builder)
+        populate_array(result, data, [size], [width], width, None)
+        return result._getvalue()
+
+    return array(pointer, types.intp), codegen
+
+
+@intrinsic
+def call_block(typingctx, address, array, integers, number):
+    """Call the C function at `address`, an integer, with the address and size of `array`, integers and a number.
+
+    It returns a float64.
+    """
+    _require(isinstance(address, types.Integer), "expected an integer", address)
+    _writable(array)
+    _require(isinstance(integers, types.UniTuple), "expected a tuple of integers", integers)
+
+    def codegen(context, builder, sig, args):
+        address, value, integers, number = args
+        model = context.data_model_manager[array]
+        pointer = model.get(builder, value, "data")
+        arguments = [pointer, model.get(builder, value, "nitems")]
+        arguments += [builder.extract_value(integers, k) for k in range(sig.args[2].count)]
+        arguments.append(number)
+        kind = ir.FunctionType(ir.DoubleType(), [argument.type for argument in arguments])
+        return builder.call(builder.inttoptr(address, kind.as_pointer()), arguments)
+
+    return types.float64(types.int64, array, types.UniTuple(types.int64, integers.count), types.float64), codegen
 
 
 # ------------------------------------------------------------------------------------------------------------
