@@ -27,6 +27,9 @@ class Block(dict):
         self.compiled = {}  # machine code lives as long as these
         self.vectors = {}  # whether it is of vectors
 
+    def __reduce__(self):
+        return Block, (self._loops, *self._functions)  # addresses are of this process
+
     def __missing__(self, dtype):
         f, derivative = map(_kernel, self._functions)
         of_vectors, of_numbers = self._loops

@@ -1,6 +1,8 @@
 """One's own activations and losses: against the built-in ones, against the NumPy reference, and what is refused."""
 
+import copy
 import math
+import pickle
 import re
 import threading
 
@@ -41,6 +43,14 @@ def bent_slope(z):
     return 1 / z if z > 1 else 1.0 if z > -1 else 0.1
 
 
+def softsign(z):
+    return z / (1 + abs(z))
+
+
+def softsign_slope(z):
+    return (1 + abs(z)) ** -2
+
+
 def log_cosh(a, t):
     return log((exp(a - t) + exp(t - a)) / 2)
 
@@ -62,11 +72,7 @@ ACTIVATIONS = {
         lambda z: np.where(z > 1, 1 + np.log(np.maximum(z, 1)), np.maximum(z, (z - 9) / 10)),
     ),
     "sine": (math.sin, math.cos, np.sin),
-    "softsign": (
-        lambda z: z / (1 + abs(z)),
-        lambda z: (1 + abs(z)) ** -2,
-        lambda z: z / (1 + np.abs(z)),
-    ),
+    "softsign": (softsign, softsign_slope, softsign),
 }
 LOSSES = {
     "log_cosh": (log_cosh, lambda a, t: tanh(a - t), lambda t, a: np.log(np.cosh(a - t))),
@@ -278,3 +284,18 @@ def test_equality_and_repr():
     assert repr(one) == "Activation('square')"
     net = fastprop.Network([2, 3, 1], [one], one)
     assert net.hidden_activations == (one,) == (net.output_activation,)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_copies(activation, copied):
+    net = fastprop.Network([3, 5, 1], copied(activation), seed=0)
+    X, y = data(net, 9)
+    twin = copied(net)
+    assert net.fit(X, y).loss == twin.fit(X, y).loss
+    assert net.hidden_activations == twin.hidden_activations == (activation,)
+
+
+def test_functions_that_cannot_be_pickled_say_so():
+    own = fastprop.Activation("square", lambda z: z**2, lambda z: 2 * z)
+    with pytest.raises((pickle.PicklingError, AttributeError), match="<lambda>"):
+        pickle.dumps(fastprop.Network([1, 1], output=own))

@@ -1,5 +1,6 @@
 """Each SIMD operation against NumPy for both dtypes; checked and narrower builds in their own processes."""
 
+import math
 import os
 import pickle
 import platform
@@ -10,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 from fastprop.kernels import simd
+from fastprop.kernels.jit import block
 from fastprop.kernels.jit import standalone as compiled
 from fastprop.kernels.simd import *  # noqa: F403
 from numba import types
@@ -581,3 +583,58 @@ def test_an_unknown_width_is_refused():
     result = run(["-c", "import fastprop.kernels.simd"], FASTPROP_SIMD="mmx")
     assert result.returncode != 0
     assert "FASTPROP_SIMD must be one of avx512, avx2, portable; got 'mmx'" in result.stderr
+
+
+# Formulas written for numbers, and calls by address -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_formulas_for_numbers_take_vectors(dtype):
+    @compiled
+    def kernel(x, out):
+        v = load(x, 0)
+        store(out, 0 * lanes(x), abs(v) + math.fabs(v))
+        store(out, 1 * lanes(x), min(v, 1) - max(-2, v))
+        store(out, 2 * lanes(x), math.sqrt(v**2) + math.floor(v))
+        store(out, 3 * lanes(x), +(v**-3))
+        store(out, 4 * lanes(x), v**0 + v**1 - v**5)
+        store(out, 5 * lanes(x), select(v > 0, 1, 0.25))
+
+    x = vectors(dtype)
+    expected = [
+        2 * np.abs(x),
+        np.minimum(x, 1) - np.maximum(x, -2),
+        np.abs(x) + np.floor(x),
+        x**-3,
+        1 + x - x**5,
+        np.where(x > 0, 1, 0.25),
+    ]
+    np.testing.assert_allclose(rows_of(kernel, 6, x), expected, rtol=10 * np.finfo(dtype).eps)
+
+
+def test_a_number_is_a_vector_of_one_lane():
+    @compiled
+    def kernel(x):
+        return as_given(x, fma(as_vector(x), 0.5, 0.1))
+
+    assert kernel(np.float32(3)).dtype == np.float32
+    assert kernel(3.0) == 1.6
+    assert kernel(3) == 1.6
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_call_by_address(dtype):
+    def scale(data, size, first, count, factor):
+        array = array_at(data, size)
+        for i in range(first, first + count):
+            array[i] *= factor
+        return float(size)
+
+    @compiled
+    def kernel(address, x):
+        return call_block(address, x, (1, 2), 0.5)
+
+    compiled_block = block(scale, np.dtype(dtype))
+    x = np.full(5, 8, dtype)
+    assert kernel(compiled_block.address, x) == 5
+    np.testing.assert_array_equal(x, [8, 4, 4, 8, 8])
