@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .errors import DivergenceError
     from .files import Checkpoint, load, resume
     from .history import History
+    from .interchange import from_sklearn, from_torch
     from .losses import Huber, Loss
     from .network import Network
     from .optimizers import SGD, Adam, Optimizer
@@ -37,6 +38,8 @@ __all__ = [
     "Network",
     "Optimizer",
     "ProgressBar",
+    "from_sklearn",
+    "from_torch",
     "load",
     "reference",
     "resume",
@@ -65,6 +68,8 @@ _HOMES = {
     "Network": "network",
     "Optimizer": "optimizers",
     "ProgressBar": "callbacks",
+    "from_sklearn": "interchange",
+    "from_torch": "interchange",
     "load": "files",
     "resume": "files",
 }

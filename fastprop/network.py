@@ -18,8 +18,11 @@ from .buffers import Parameters, Units, aligned_zeros
 from .callbacks import Callback, ProgressBar
 from .callbacks import callbacks as callbacks_of
 from .errors import DivergenceError
+from .export_c import to_c
+from .export_onnx import to_onnx
 from .fitting import Data, Run
 from .history import History
+from .interchange import to_sklearn, to_torch
 from .kernels import layers as column
 from .kernels import losses as loss_codes
 from .kernels import training
@@ -725,6 +728,12 @@ class Network:
 
         with self._alone.or_within():
             files.save(self, path, optimizer, epoch)
+    # Elsewhere.
+
+    to_onnx = to_onnx
+    to_c = to_c
+    to_sklearn = to_sklearn
+    to_torch = to_torch
 
     # How it is done.
 

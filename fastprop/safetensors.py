@@ -58,7 +58,7 @@ def write(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], metadata: 
     if len(header) > LONGEST_HEADER:
         raise ValueError(f"the header of a file must have at most {LONGEST_HEADER} bytes, got {len(header)}")
 
-    with _renamed_into(path) as file:
+    with renamed_into(path) as file:
         digest = hashlib.sha256()
 
         def put(data: Any) -> None:
@@ -174,7 +174,7 @@ class Reader:
 
 
 @contextmanager
-def _renamed_into(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def renamed_into(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A file beside ``path`` that takes its place once it is whole and on disk: a kill leaves the old or the new."""
     path = os.path.realpath(path)  # through a symbolic link, rather than over it
     if os.path.exists(path) and not os.path.isfile(path):
