@@ -728,6 +728,7 @@ class Network:
 
         with self._alone.or_within():
             files.save(self, path, optimizer, epoch)
+
     # Elsewhere.
 
     to_onnx = to_onnx
