@@ -300,6 +300,18 @@ def test_parameters_that_are_not_finite_are_refused(tmp_path, method):
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_onnx
+def test_ones_own_activations_are_refused(tmp_path):
+    square = fastprop.Activation("square", lambda z: z * z, lambda z: 2.0 * z)
+    net = fastprop.Network([2, 3, 3, 1], ["tanh", square])
+    for method, where in (("to_onnx", "ONNX"), ("to_c", "C")):
+        with pytest.raises(
+            ValueError, match=rf"activations must be built in for {where}, got Activation\('square'\) in layer 2"
+        ):
+            getattr(net, method)(tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("method", [pytest.param("to_onnx", marks=needs_onnx), "to_c"])
 def test_a_folder_that_is_not_there_is_an_oserror(tmp_path, method):
     with pytest.raises(FileNotFoundError):
