@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,9 @@ def save(net: Network, path: str | os.PathLike, optimizer: Optimizer | None = No
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
         optimizer._check(net)
-        optimizer._bind(net, net._store.data)
+        if optimizer._owner is None:  # and remains without one
+            optimizer = copy(optimizer)
+            optimizer._bind(net, net._store.data)
         metadata["optimizer"] = _json({"class": type(optimizer).__name__, **optimizer._arguments()})
         metadata["steps"] = str(optimizer.steps)
         metadata["epoch"] = str(whole("epoch", epoch, 0))
@@ -257,6 +260,8 @@ def _by_name(one: Activation | Loss) -> dict[str, Any]:
 
 def _named(described: Any, known: Mapping[str, Any]) -> Any:
     """The activation or loss that `_by_name` described."""
-    one, arguments = known[described["name"]], {**described}
-    del arguments["name"]
+    one = known[described["name"]]
+    arguments = {name: described[name] for name in one._arguments()}
+    if len(described) != 1 + len(arguments):
+        raise ValueError(f"{described} is not known")
     return type(one)(**arguments) if arguments else one

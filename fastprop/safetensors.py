@@ -90,7 +90,7 @@ class Reader:
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
         if not stat.S_ISREG(os.stat(self.path).st_mode):  # opening a pipe would wait for its writer
             raise self.refusal("is not a regular file")
         self._file = open(self.path, "rb")  # noqa: SIM115
@@ -176,7 +176,7 @@ class Reader:
 @contextmanager
 def renamed_into(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A file beside ``path`` that takes its place once it is whole and on disk: a kill leaves the old or the new."""
-    path = os.path.realpath(path)  # through a symbolic link, rather than over it
+    path = os.path.realpath(os.fsdecode(path))  # through a symbolic link, rather than over it
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError(f"path must be a regular file, or one to be made, got {path!r}")
     beside = f"{path}.{secrets.token_hex(4)}.tmp"

@@ -128,8 +128,9 @@ def test_momentum_and_a_changed_rate(path, data):
 
 
 def test_an_optimizer_before_its_first_step(path, data):
-    net = fastprop.Network([3, 7, 2], "tanh", seed=4)
-    net.save(path, optimizer=fastprop.Adam(0.01))
+    net, unused = fastprop.Network([3, 7, 2], "tanh", seed=4), fastprop.Adam(0.01)
+    net.save(path, optimizer=unused)
+    fastprop.Network([1, 1]).fit([[1]], [1], optimizer=unused)  # is nobody's yet
     net, adam, epoch = fastprop.resume(path)
     assert (adam.steps, epoch) == (0, 0)
     net.fit(*data, optimizer=adam, epochs=3)
@@ -251,7 +252,8 @@ def test_crafted_files_begin_with_one_that_loads(path):
         {"sizes": [10**9] * 1000}, {"sizes": [True, 1]}, {"sizes": [1.0, 1.0]}, {"sizes": {"0": 1}},
         {"hidden": ["relu"]}, {"hidden": [{"name": "relu"}]}, {"hidden": 3}, {"output": {"name": "softmax"}},
         {"output": {"name": "os.system"}}, {"output": {"name": "elu", "alpha": -1}}, {"output": {"slope": 1}},
-        {"output": {"name": "elu", "beta": 1}}, {"output": {"name": ["elu"]}}, {"output": "identity"},
+        {"output": {"name": "elu", "beta": 1}}, {"output": {"name": "elu", "alpha": 1, "beta": 1}},
+        {"output": {"name": "relu", "code": 99, "family": "he"}}, {"output": {"name": ["elu"]}}, {"output": "identity"},
         {"loss": {"name": "huber", "delta": "1"}}, {"loss": {"name": "relu"}}, {"loss": None},
         {"dtype": "float16"}, {"dtype": "float64"}, {"dtype": ["float32"]}, {"seed": -1}, {"seed": 2**64},
         {"threads": 0}, {"threads": "all"}, {"position": -1}, {"position": "0"}, {"position": 2**64}, {"more": 1},
@@ -426,6 +428,18 @@ def test_all_is_on_disk_before_the_renaming_and_after(path, monkeypatch):
     fastprop.Network([1, 1]).save(path)
     assert calls[0].startswith(f"{path}.")
     assert calls[1:] == ["replace", str(path.parent)]
+
+
+def test_paths_of_any_kind(tmp_path):
+    net = fastprop.Network([1, 1])
+    for path in (tmp_path / "ä b", str(tmp_path / "str"), os.fsencode(tmp_path / "bytes")):
+        net.save(path)
+        assert_same(net, fastprop.load(path))
+    for wrong in (3, None, net):
+        with pytest.raises(TypeError, match="expected str, bytes or os"):
+            net.save(wrong)
+        with pytest.raises(TypeError, match="expected str, bytes or os"):
+            fastprop.load(wrong)
 
 
 def test_links_and_permissions(tmp_path, path):
