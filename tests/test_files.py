@@ -628,8 +628,27 @@ def test_history_and_errors_pickle(data):
     assert isinstance(error, fastprop.DivergenceError)
 
 
-def test_functions_of_ones_own_are_refused(path):
-    net = fastprop.Network([1, 1], output=fastprop.Activation("square", lambda z: z**2, lambda z: 2 * z))
-    with pytest.raises(ValueError, match="functions of one's own cannot be saved: Activation"):
-        net.save(path)
-    assert not path.exists()
+def cube(z):
+    return z * z * z
+
+
+def slope_of_cube(z):
+    return 3 * z * z
+
+
+def test_functions_of_ones_own_go_with_copies_but_not_into_files(path, data):
+    own = fastprop.Activation("cube", cube, slope_of_cube)
+    loss = fastprop.Loss("half", lambda a, t: (a - t) ** 2 / 2, lambda a, t: a - t)
+    for options in ({"hidden": own}, {"output": own}, {"loss": loss}):
+        net = fastprop.Network([3, 2, 2], seed=0, **options)
+        with pytest.raises(ValueError, match=r"one's own cannot be saved: (Activation\('cube'|Loss\('half')"):
+            net.save(path)
+        assert not path.exists()
+        twin = copy.deepcopy(net)
+        for one in (net, twin):
+            one.fit(*data, epochs=2)
+        assert_same(net, twin)
+    assert_same(net := fastprop.Network([1, 1], output=own), pickle.loads(pickle.dumps(net)))
+    net = fastprop.Network([1, 1], loss=loss)
+    with pytest.raises((pickle.PicklingError, AttributeError), match="<lambda>"):
+        pickle.dumps(net)
