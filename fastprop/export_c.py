@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -66,6 +65,8 @@ LIBRARY = """
     wmemchr wmemcmp wmemcpy wmemmove wmemset wprintf wscanf
 """
 TAKEN = {*KEYWORDS.split(), *(f + suffix for f in MATHEMATICS.split() for suffix in ("", "f", "l")), *LIBRARY.split()}
+
+PER_LINE = 8
 
 FILE = """\
 /* A network trained by fastprop: {sizes} neurons, {functions}.
@@ -209,10 +210,10 @@ def _file(layers: list[Layer], sizes: tuple[int, ...], name: str, dtype: np.dtyp
 
 
 def _array(array_name: str, array: np.ndarray, names: dict[str, str]) -> str:
-    """The definition of an array, as long lines of its numbers."""
-    numbers = ", ".join(_literal(value, names["suffix"]) for value in array.ravel())
-    lines = textwrap.fill(numbers, 116, initial_indent="    ", subsequent_indent="    ")
-    return f"static const {names['real']} {array_name}[{array.size}] = {{\n{lines}\n}};\n\n"
+    """The definition of an array, a few of its numbers a line."""
+    numbers = [_literal(value, names["suffix"]) for value in array.ravel()]
+    lines = "".join(f"    {', '.join(numbers[i : i + PER_LINE])},\n" for i in range(0, len(numbers), PER_LINE))
+    return f"static const {names['real']} {array_name}[{array.size}] = {{\n{lines}}};\n\n"
 
 
 def _literal(value: np.floating, suffix: str) -> str:
