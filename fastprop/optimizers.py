@@ -53,8 +53,12 @@ class Optimizer:
 
     @property
     def weight_decay(self) -> float:
-        """λ of the L2 penalty λ/2 · ‖W‖²."""
+        """λ of the L2 penalty λ/2 · ‖W‖²; it can be set between two calls."""
         return float(self._hyper[codes.WEIGHT_DECAY])
+
+    @weight_decay.setter
+    def weight_decay(self, value: float) -> None:
+        self._hyper[codes.WEIGHT_DECAY] = number("weight_decay", value, at_least=0)
 
     @property
     def steps(self) -> int:
