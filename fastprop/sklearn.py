@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import checks
-from .activations import Activation
+from .activations import Activation, activation
 from .callbacks import Callback
 from .fitting import Run
 from .kernels import losses as loss_codes
@@ -173,6 +173,7 @@ class _Perceptron(BaseEstimator):
 
     def _check_parameters(self) -> None:
         """Refuse what neither the network nor its optimizer would, or would under another name."""
+        self._hidden()
         checks.one_of("solver", self.solver, dict.fromkeys(("adam", "sgd", "lbfgs")), "")
         checks.one_of("learning_rate", self.learning_rate, dict.fromkeys(("constant", "invscaling", "adaptive")), "")
         for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
@@ -205,6 +206,12 @@ class _Perceptron(BaseEstimator):
         widths = (checks.whole(f"hidden_layer_sizes[{i}]", width, 1) for i, width in enumerate(hidden))
         return (inputs, *widths, outputs)
 
+    def _hidden(self) -> Activation:
+        function = activation("activation", "sigmoid" if self.activation == _SIGMOID else self.activation)
+        if function.name == "softmax":
+            raise ValueError("activation must not be 'softmax', which is for the output only")
+        return function
+
     def _first_parameters(self, generator: np.random.RandomState, sizes: tuple[int, ...]) -> np.ndarray:
         """Weights and biases as scikit-learn draws them, after Glorot and Bengio (2010); hence the same ones."""
         factor = 2 if self.activation == _SIGMOID else 6
@@ -217,8 +224,8 @@ class _Perceptron(BaseEstimator):
     def _begin(self, sizes, output, loss, dtype, parameters, generator) -> None:
         """A new network, and nothing learned yet."""
         self.network_ = Network(
-            sizes, "sigmoid" if self.activation == _SIGMOID else self.activation, output, loss=loss, dtype=dtype,
-            init=self.init, seed=int(generator.randint(2**31 - 1)), threads=self.threads,
+            sizes, self._hidden(), output, loss=loss, dtype=dtype, init=self.init, threads=self.threads,
+            seed=int(generator.randint(2**31 - 1)),
         )  # fmt: skip
         if parameters is not None:
             self.network_.set_parameters(parameters)
@@ -244,14 +251,16 @@ class _Perceptron(BaseEstimator):
         The generator begins where it stood at the first fit: data that comes again is split the same way, and no row
         held out is ever trained with.
         """
+        if self.validation_fraction * len(X) <= 1:
+            raise ValueError(
+                f"validation_fraction must leave at least 2 of {len(X)} rows, got {self.validation_fraction}"
+            )
         stratify = y if self._classifies and y.ndim == 1 else None
         generator = np.random.RandomState()
         generator.set_state(self._split_state)
         train, test = train_test_split(
             np.arange(len(X)), test_size=self.validation_fraction, random_state=generator, stratify=stratify
         )
-        if len(test) < 2:
-            raise ValueError(f"validation_fraction must leave at least 2 rows to score, got {len(test)} of {len(X)}")
         truth = y[test]
         weight = {} if weights is None else {"sample_weight": weights[test]}
         if self.scoring is None:
@@ -379,6 +388,9 @@ class _Watch(Callback):
         self, estimator: _Perceptron, rows: int, scale: float, decay: float, score: Callable[[], float] | None
     ) -> None:
         self._estimator, self._rows, self._scale, self._decay, self._score = estimator, rows, scale, decay, score
+        # scikit-learn shows the mean of the squared errors of several outputs, and descends along that of their sum.
+        mean = not estimator._classifies and estimator.loss == "squared_error"
+        self._loss_scale = 1 / estimator.n_outputs_ if mean else scale
         self._weights = estimator.network_.weights
         self._penalty = self._l2()
 
@@ -389,7 +401,7 @@ class _Watch(Callback):
         mlp, rule = self._estimator, run.optimizer
         mlp.n_iter_ += 1
         mlp.t_ += self._rows
-        mlp.loss_ = run.history.loss[-1] * self._scale + self._penalty
+        mlp.loss_ = run.history.loss[-1] * self._loss_scale + self._penalty
         mlp.loss_curve_.append(mlp.loss_)
         mlp._report(f"Iteration {mlp.n_iter_}, loss = {mlp.loss_:.8f}")
         self._penalty = self._l2()
@@ -437,7 +449,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
     ----------
     hidden_layer_sizes : int or sequence of int
         Neurons of each hidden layer.
-    activation : str, Activation, or a list with one for each hidden layer
+    activation : str or Activation
         identity, logistic, tanh, relu, or any other that `Network` knows.
     loss : str or Loss
         log_loss is cross-entropy. Any other of fastprop's losses compares the probabilities with 0 and 1.
@@ -550,6 +562,8 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
                 f"got {self.class_weight!r}"
             )
         first = not self.__sklearn_is_fitted__()
+        if first and classes is None and type_of_target(y) != "multilabel-indicator":
+            raise ValueError("classes must be passed on the first call to partial_fit: later data may have others")
         if not first and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"classes must stay as in the first call, {self.classes_}, got {classes!r}")
         if not first and self.early_stopping and self.converged_:
