@@ -19,7 +19,6 @@ from . import checks
 from .activations import Activation, activation
 from .callbacks import Callback
 from .fitting import Run
-from .kernels import losses as loss_codes
 from .losses import LOSSES, Loss
 from .losses import loss as loss_of
 from .network import Network, _dtype
@@ -592,7 +591,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
             loss = LOSSES["binary_cross_entropy" if several or len(self.classes_) <= 2 else "cross_entropy"]
         else:
             loss = loss_of("loss", self.loss)
-        takes_labels = loss._code == loss_codes.CROSS_ENTROPY
+        takes_labels = loss.name == "cross_entropy"
         if several and takes_labels:
             raise ValueError(f"loss must be log_loss or another one for several labels a row, got {self.loss!r}")
         if several or (len(self.classes_) <= 2 and not takes_labels):

@@ -9,6 +9,7 @@ import threading
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn import neural_network
@@ -26,7 +27,6 @@ from sklearn.utils.estimator_checks import check_estimator
 import fastprop
 from fastprop.sklearn import MLPClassifier, MLPRegressor
 
-pd = pytest.importorskip("pandas")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
