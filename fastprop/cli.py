@@ -19,6 +19,7 @@ Backpropagation in compiled kernels: train multilayer perceptrons on a CPU.
   fastprop train xor       learn XOR with two hidden neurons, and see its truth table
   fastprop inspect MODEL   say what is in a saved model
   fastprop predict MODEL DATA.csv        write its outputs for the rows of a file
+  fastprop export MODEL --to onnx        write it for other runtimes, or as C
   fastprop warmup          compile the kernels now, so that no first call has to wait
   fastprop doctor          say what was found: SIMD width, cache folder, versions, cores
   fastprop bench           measure training against NumPy and whatever else is installed
@@ -66,6 +67,11 @@ parameters and their norms, and the optimizer if there is one. A file that is da
 PREDICT = """\
 Write the outputs of a saved model for each row of a file: comma-separated numbers, with or without a line of
 names, or an array of NumPy's (.npy). The outputs go to standard output as comma-separated numbers, or to a file.
+"""
+
+EXPORT = """\
+Write a saved model for where there is no fastprop: as ONNX (needs the extra onnx), or as one file of C99 with a
+function predict.
 """
 
 WARMUP = """\
@@ -176,6 +182,12 @@ def build_parser(with_bench: bool = False) -> Parser:
     )  # fmt: skip
     predict.add_argument("--output", "-o", metavar="FILE", help="a .npy file, or any other for comma-separated numbers")
     predict.set_defaults(run=lambda options: _saved().predict(options))
+
+    export = commands.add_parser("export", help="write a saved model as ONNX or C", description=EXPORT)
+    export.add_argument("model", metavar="MODEL", help="a .safetensors file of fastprop's")
+    export.add_argument("--to", choices=("onnx", "c"), required=True, help="what to write")
+    export.add_argument("--output", "-o", metavar="FILE", help="default: MODEL with .onnx or .c at its end")
+    export.set_defaults(run=lambda options: _saved().export(options))
 
     warmup = commands.add_parser("warmup", help="compile the kernels ahead of time", description=WARMUP)
     warmup.add_argument(

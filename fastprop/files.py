@@ -38,22 +38,56 @@ class Resumed(NamedTuple):
     epoch: int
 
 
-def save(net: Network, path: str | os.PathLike, optimizer: Optimizer | None = None, epoch: int = 0) -> None:
-    """What `Network.save` does."""
-    metadata = {"network": _json({**net._arguments(), "position": net._counter})}
-    tensors = dict(_tensors(net, net._store.data))
-    if optimizer is not None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
-        optimizer._check(net)
-        if optimizer._owner is None:  # and remains without one
-            optimizer = copy(optimizer)
-            optimizer._bind(net, net._store.data)
-        metadata["optimizer"] = _json({"class": type(optimizer).__name__, **optimizer._arguments()})
-        metadata["steps"] = str(optimizer.steps)
-        metadata["epoch"] = str(whole("epoch", epoch, 0))
-        tensors |= _moments(net, optimizer)
-    safetensors.write(path, tensors, metadata)
+def save(net: Network, path: str | os.PathLike, *, optimizer: Optimizer | None = None, epoch: int = 0) -> None:
+    """Write the network to a safetensors file, which `fastprop.load` reads, and PyTorch too.
+
+    Parameters
+    ----------
+    path : path-like
+        Replaced at once when the new file is whole and on disk; until then it is as it was.
+    optimizer : Optimizer, optional
+        Write its moments, numbers and steps too: a checkpoint, for `fastprop.resume`.
+    epoch : int
+        How many epochs they were trained for, as `fastprop.resume` will say.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``path`` is no regular file, the optimizer is another network's, or a function of one's own, of which
+        a file can keep no code, is part of either.
+    OSError
+        If the file cannot be written.
+    RuntimeError
+        If another thread is using the network.
+
+    Notes
+    -----
+    The tensors load by ``load_state_dict`` into a ``torch.nn.Sequential`` of (Linear, activation) pairs:
+    ``0.weight`` of shape (D^(1), D^(0)), ``0.bias``, ``2.weight``, …
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fastprop.Network([2, 1], seed=7).save(os.path.join(folder, "model.safetensors"))
+    ...     fastprop.load(os.path.join(folder, "model.safetensors")).seed
+    7
+    """
+    with net._alone.or_within():
+        metadata = {"network": _json({**net._arguments(), "position": net._counter})}
+        tensors = dict(_tensors(net, net._store.data))
+        if optimizer is not None:
+            if not isinstance(optimizer, Optimizer):
+                raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
+            optimizer._check(net)
+            if optimizer._owner is None:  # and remains without one
+                optimizer = copy(optimizer)
+                optimizer._bind(net, net._store.data)
+            metadata["optimizer"] = _json({"class": type(optimizer).__name__, **optimizer._arguments()})
+            metadata["steps"] = str(optimizer.steps)
+            metadata["epoch"] = str(whole("epoch", epoch, 0))
+            tensors |= _moments(net, optimizer)
+        safetensors.write(path, tensors, metadata)
 
 
 def load(path: str | os.PathLike) -> Network:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import secrets
 import threading
 from collections.abc import Iterable, Sequence
@@ -20,6 +19,7 @@ from .callbacks import callbacks as callbacks_of
 from .errors import DivergenceError
 from .export_c import to_c
 from .export_onnx import to_onnx
+from .files import save
 from .fitting import Data, Run
 from .history import History
 from .interchange import to_sklearn, to_torch
@@ -687,50 +687,9 @@ class Network:
         with self._alone.or_within():
             return self._infer(inputs, targets, labels, weights)
 
-    # Keeping it.
-
-    def save(self, path: str | os.PathLike, *, optimizer: Optimizer | None = None, epoch: int = 0) -> None:
-        """Write the network to a safetensors file, which `fastprop.load` reads, and PyTorch too.
-
-        Parameters
-        ----------
-        path : path-like
-            Replaced at once when the new file is whole and on disk; until then it is as it was.
-        optimizer : Optimizer, optional
-            Write its moments, numbers and steps too: a checkpoint, for `fastprop.resume`.
-        epoch : int
-            How many epochs they were trained for, as `fastprop.resume` will say.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If ``path`` is no regular file, the optimizer is another network's, or a function of one's own, of which
-            a file can keep no code, is part of either.
-        OSError
-            If the file cannot be written.
-        RuntimeError
-            If another thread is using the network.
-
-        Notes
-        -----
-        The tensors load by ``load_state_dict`` into a ``torch.nn.Sequential`` of (Linear, activation) pairs:
-        ``0.weight`` of shape (D^(1), D^(0)), ``0.bias``, ``2.weight``, …
-
-        Examples
-        --------
-        >>> import os, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     fastprop.Network([2, 1], seed=7).save(os.path.join(folder, "model.safetensors"))
-        ...     fastprop.load(os.path.join(folder, "model.safetensors")).seed
-        7
-        """
-        from . import files
-
-        with self._alone.or_within():
-            files.save(self, path, optimizer, epoch)
-
     # Elsewhere.
 
+    save = save
     to_onnx = to_onnx
     to_c = to_c
     to_sklearn = to_sklearn

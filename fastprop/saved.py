@@ -1,4 +1,4 @@
-"""What the command line does with a network in a file: inspect it, predict with it."""
+"""What the command line does with a network in a file: inspect it, predict with it, export it."""
 
 from __future__ import annotations
 
@@ -50,6 +50,20 @@ def predict(options: Namespace) -> int:
     else:  # as many digits as it takes to read the same bits back
         digits = "%d" if options.labels else "%.9g" if net.dtype == np.float32 else "%.17g"
         np.savetxt(options.output or sys.stdout, outputs, digits, ",")
+    return 0
+
+
+def export(options: Namespace) -> int:
+    """Write a model for another runtime; return the exit code."""
+    net = files.load(options.model)
+    path = options.output or Path(options.model).with_suffix("." + options.to)
+    if Path(path) == Path(options.model):
+        raise ValueError(f"--output must be another file than the model, got {options.output!r}")
+    if options.to == "onnx":
+        net.to_onnx(path)
+    else:
+        net.to_c(path)
+    print(f"{path}: {os.path.getsize(path):,} bytes")
     return 0
 
 

@@ -331,9 +331,39 @@ def test_labels_of_a_single_output(run, model):
     assert run("predict model.safetensors rows.npy --labels") == (0, "0\n1\n0\n", "")
 
 
+def test_export_c(run, model):
+    code, out, err = run("export model.safetensors --to c")
+    assert (code, err) == (0, "")
+    text = Path("model.c").read_text(encoding="utf-8")
+    assert out == f"model.c: {len(text.encode()):,} bytes\n"
+    assert "void predict(const float *x, float *y)" in text
+    assert run("export model.safetensors --to c -o other.c")[0] == 0
+    assert Path("other.c").read_text(encoding="utf-8") == text
+
+
+def test_export_onnx(run, model):
+    runtime = pytest.importorskip("onnxruntime")
+    assert run("export model.safetensors --to onnx")[::2] == (0, "")
+    outputs = runtime.InferenceSession("model.onnx").run(None, {"X": ROWS})
+    np.testing.assert_allclose(outputs[0], model.predict(ROWS), rtol=1e-5, atol=1e-6)
+
+
+def test_export_without_onnx_says_what_to_install(run, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    code, out, err = run("export model.safetensors --to onnx")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "fastprop-numba[onnx]" in err
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
+        ("export model.safetensors", "the following arguments are required: --to"),
+        ("export model.safetensors --to tflite", "choose from '?onnx'?, '?c'?"),
+        ("export missing --to c", "missing: No such file"),
+        ("export cut --to c", "'cut' is damaged"),
+        ("export model.safetensors --to c -o none/model.c", "none/model.c.*: No such file"),
+        ("export model.safetensors --to c -o model.safetensors", "--output must be another file than the model"),
         ("inspect", "the following arguments are required: MODEL"),
         ("inspect missing", "missing: No such file or directory"),
         ("inspect .", "'.' is not a regular file"),
