@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .losses import Huber, Loss
     from .network import Network
     from .optimizers import SGD, Adam, Optimizer
+    from .trace import Trace
 
     __version__: str
 
@@ -41,6 +42,7 @@ __all__ = [
     "from_sklearn",
     "from_torch",
     "load",
+    "Trace",
     "reference",
     "resume",
 ]
@@ -72,6 +74,7 @@ _HOMES = {
     "from_torch": "interchange",
     "load": "files",
     "resume": "files",
+    "Trace": "trace",
 }
 
 

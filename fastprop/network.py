@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from .kernels.random import random_bits
 from .losses import DEFAULTS, Loss
 from .losses import loss as loss_of
 from .optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from .trace import Trace
 
 DTYPES: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
@@ -622,6 +625,51 @@ class Network:
             return History()
         with self._alone:
             return Run(self, rule, epochs, batch, shuffle, data, validation, called).train()
+
+    # Looking into it.
+
+    def trace(self, x: Any, t: Any, optimizer: str | Optimizer | None = None) -> Trace:
+        """One observation's forward and backward pass as data, with the formula of every number.
+
+        The passes are those of `forward` and `backward`, so that the buffers hold them afterwards.
+
+        Parameters
+        ----------
+        x : array_like, shape (D^(0),)
+            One observation; (1, D^(0)) is taken too.
+        t : array_like, shape (D^(L),), or a number when D^(L) = 1
+            Its target; for cross_entropy a label, or a distribution.
+        optimizer : Optimizer or str, optional
+            Update the parameters by it, as `step` does, and have the old and the new ones in the trace.
+
+        Returns
+        -------
+        Trace
+            ``print`` it to see each formula, the numbers put in and the result.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of its range; nothing is changed then.
+        RuntimeError
+            If another thread is using the network.
+        DivergenceError
+            If the update would make a parameter NaN or infinite.
+
+        Examples
+        --------
+        >>> net = fastprop.Network([2, 1], init="zeros", dtype="float64")
+        >>> print(net.trace([1.0, 3.0], 0.5).text())  # doctest: +ELLIPSIS
+        Forward, layer 1: identity
+        --------------------------
+        z^(1)[0] = x[0]·W^(1)[0,0] + x[1]·W^(1)[1,0] + b^(1)[0]
+                 = 1·0 + 3·0 + 0
+                 = 0
+        ...
+        """
+        from .trace import trace
+
+        return trace(self, x, t, optimizer)
 
     # Using what was learned.
 
