@@ -39,10 +39,10 @@ __all__ = [
     "Network",
     "Optimizer",
     "ProgressBar",
+    "Trace",
     "from_sklearn",
     "from_torch",
     "load",
-    "Trace",
     "reference",
     "resume",
 ]

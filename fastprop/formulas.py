@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .activations import Activation
-from .kernels import activations as activation_codes
-from .kernels import losses as loss_codes
 from .losses import Loss
 
 #: Terms of a sum that are written out; a longer one has an ellipsis before its last.
@@ -142,30 +140,30 @@ class Step:
         return filled(self.formula, sum=" + ".join(terms))
 
 
-# Formulas of activations and losses, by the kernels' codes: text and LaTeX, with {p} for the parameter.
+# Formulas of the built-in activations and losses, whose names are theirs alone. {p} is the parameter.
 
 #: σ(z), {0} = z; softmax is apart.
 _ACTIVATIONS = {
-    activation_codes.IDENTITY: ("{0}", "{0}"),
-    activation_codes.SIGMOID: ("1 / (1 + exp(-{0}))", r"\frac{{1}}{{1 + e^{{-{0}}}}}"),
-    activation_codes.TANH: ("tanh({0})", r"\tanh {0}"),
-    activation_codes.RELU: ("max(0, {0})", r"\max(0, {0})"),
-    activation_codes.LEAKY_RELU: ("{0} if {0} > 0 else {p}·{0}", r"\max(0, {0}) + {p} \min(0, {0})"),
-    activation_codes.ELU: ("{0} if {0} > 0 else {p}·(exp({0}) - 1)", r"\max(0, {0}) + {p} (e^{{\min(0, {0})}} - 1)"),
-    activation_codes.SOFTPLUS: ("log(1 + exp({0}))", r"\log(1 + e^{{{0}}})"),
-    activation_codes.SILU: ("{0} / (1 + exp(-{0}))", r"\frac{{{0}}}{{1 + e^{{-{0}}}}}"),
+    "identity": ("{0}", "{0}"),
+    "sigmoid": ("1 / (1 + exp(-{0}))", r"\frac{{1}}{{1 + e^{{-{0}}}}}"),
+    "tanh": ("tanh({0})", r"\tanh {0}"),
+    "relu": ("max(0, {0})", r"\max(0, {0})"),
+    "leaky_relu": ("{0} if {0} > 0 else {p}·{0}", r"\max(0, {0}) + {p} \min(0, {0})"),
+    "elu": ("{0} if {0} > 0 else {p}·(exp({0}) - 1)", r"\max(0, {0}) + {p} (e^{{\min(0, {0})}} - 1)"),
+    "softplus": ("log(1 + exp({0}))", r"\log(1 + e^{{{0}}})"),
+    "silu": ("{0} / (1 + exp(-{0}))", r"\frac{{{0}}}{{1 + e^{{-{0}}}}}"),
 }
 
 #: σ′(z): what {0} and {1} are, z or a, then the formula.
 _SLOPES = {
-    activation_codes.IDENTITY: ("z", "1", "1"),
-    activation_codes.SIGMOID: ("a", "{0}·(1 - {0})", "{0} (1 - {0})"),
-    activation_codes.TANH: ("a", "1 - {0}²", "1 - {{{0}}}^2"),
-    activation_codes.RELU: ("z", "1 if {0} > 0 else 0", "[{0} > 0]"),
-    activation_codes.LEAKY_RELU: ("z", "1 if {0} > 0 else {p}", r"[{0} > 0] + {p} [{0} \leq 0]"),
-    activation_codes.ELU: ("z", "1 if {0} > 0 else {p}·exp({0})", r"[{0} > 0] + {p} e^{{{0}}} [{0} \leq 0]"),
-    activation_codes.SOFTPLUS: ("z", "1 / (1 + exp(-{0}))", r"\frac{{1}}{{1 + e^{{-{0}}}}}"),
-    activation_codes.SILU: (
+    "identity": ("z", "1", "1"),
+    "sigmoid": ("a", "{0}·(1 - {0})", "{0} (1 - {0})"),
+    "tanh": ("a", "1 - {0}²", "1 - {{{0}}}^2"),
+    "relu": ("z", "1 if {0} > 0 else 0", "[{0} > 0]"),
+    "leaky_relu": ("z", "1 if {0} > 0 else {p}", r"[{0} > 0] + {p} [{0} \leq 0]"),
+    "elu": ("z", "1 if {0} > 0 else {p}·exp({0})", r"[{0} > 0] + {p} e^{{{0}}} [{0} \leq 0]"),
+    "softplus": ("z", "1 / (1 + exp(-{0}))", r"\frac{{1}}{{1 + e^{{-{0}}}}}"),
+    "silu": (
         "za",
         "(1 + {1}·exp(-{0})) / (1 + exp(-{0}))",
         r"\frac{{1 + {1} e^{{-{0}}}}}{{1 + e^{{-{0}}}}}",
@@ -174,36 +172,36 @@ _SLOPES = {
 
 #: What one output adds to the loss, {0} = t and {1} = a.
 _LOSSES = {
-    loss_codes.SQUARED_ERROR: ("({0} - {1})²", "({0} - {1})^2"),
-    loss_codes.MSE: ("({0} - {1})²", "({0} - {1})^2"),
-    loss_codes.MAE: ("abs({0} - {1})", "|{0} - {1}|"),
-    loss_codes.HUBER: (
+    "squared_error": ("({0} - {1})²", "({0} - {1})^2"),
+    "mse": ("({0} - {1})²", "({0} - {1})^2"),
+    "mae": ("abs({0} - {1})", "|{0} - {1}|"),
+    "huber": (
         "(½·({0} - {1})² if abs({0} - {1}) <= {p} else {p}·(abs({0} - {1}) - ½·{p}))",
         r"\mathrm{{Huber}}_{{{p}}}({0} - {1})",
     ),
-    loss_codes.BINARY_CROSS_ENTROPY: (
+    "binary_cross_entropy": (
         "(-{0}·log({1}) - (1 - {0})·log(1 - {1}))",
         r"\left(-{0} \log {1} - (1 - {0}) \log(1 - {1})\right)",
     ),
-    loss_codes.CROSS_ENTROPY: ("(-{0}·log({1}))", r"(-{0} \log {1})"),
-    loss_codes.POISSON: ("({1} - {0}·log({1}))", r"({1} - {0} \log {1})"),
+    "cross_entropy": ("(-{0}·log({1}))", r"(-{0} \log {1})"),
+    "poisson": ("({1} - {0}·log({1}))", r"({1} - {0} \log {1})"),
 }
 
 #: The derivative of that with respect to a (of squared_error, with its ½).
 _LOSS_SLOPES = {
-    loss_codes.SQUARED_ERROR: ("{1} - {0}", "{1} - {0}"),
-    loss_codes.MSE: ("2·({1} - {0})", "2 ({1} - {0})"),
-    loss_codes.MAE: ("sign({1} - {0})", r"\mathrm{{sign}}({1} - {0})"),
-    loss_codes.HUBER: ("max(-{p}, min({p}, {1} - {0}))", r"\max(-{p}, \min({p}, {1} - {0}))"),
-    loss_codes.BINARY_CROSS_ENTROPY: (
+    "squared_error": ("{1} - {0}", "{1} - {0}"),
+    "mse": ("2·({1} - {0})", "2 ({1} - {0})"),
+    "mae": ("sign({1} - {0})", r"\mathrm{{sign}}({1} - {0})"),
+    "huber": ("max(-{p}, min({p}, {1} - {0}))", r"\max(-{p}, \min({p}, {1} - {0}))"),
+    "binary_cross_entropy": (
         "(1 - {0}) / (1 - {1}) - {0} / {1}",
         r"\frac{{1 - {0}}}{{1 - {1}}} - \frac{{{0}}}{{{1}}}",
     ),
-    loss_codes.CROSS_ENTROPY: ("-{0} / {1}", r"-\frac{{{0}}}{{{1}}}"),
-    loss_codes.POISSON: ("1 - {0} / {1}", r"1 - \frac{{{0}}}{{{1}}}"),
+    "cross_entropy": ("-{0} / {1}", r"-\frac{{{0}}}{{{1}}}"),
+    "poisson": ("1 - {0} / {1}", r"1 - \frac{{{0}}}{{{1}}}"),
 }
 
-_SUMMED = (loss_codes.SQUARED_ERROR, loss_codes.CROSS_ENTROPY)  # over the outputs; of the others it is the mean
+_SUMMED = ("squared_error", "cross_entropy")  # over the outputs; of the others it is the mean
 
 
 def product(*uses: Quantity) -> Term:
@@ -218,27 +216,27 @@ def total(terms: tuple[Term, ...]) -> tuple[Term, tuple[Term, ...]]:
 
 def activation(function: Activation, z: Quantity, row: tuple[Quantity, ...]) -> tuple[Term, tuple[Term, ...]]:
     """Formula and terms of σ(z); ``row`` is the whole layer's z, which softmax needs."""
-    if function._code == activation_codes.SOFTMAX:
+    if function.name == "softmax":
         formula = Term("exp({0}) / ({sum})", r"\frac{{e^{{{0}}}}}{{{sum}}}", (z,))
         return formula, tuple(Term("exp({0})", "e^{{{0}}}", (each,)) for each in row)
-    formulas = _ACTIVATIONS.get(function._code) or _called(function.name)
+    formulas = _ACTIVATIONS.get(function.name) or _called(function.name)
     return _term(function, *formulas, uses=(z,)), ()
 
 
 def slope(function: Activation, z: Quantity, a: Quantity) -> Term:
     """σ′(z) where σ is elementwise."""
-    names, *formulas = _SLOPES.get(function._code) or ("z", *_called(function.name, "′"))
+    names, *formulas = _SLOPES.get(function.name) or ("z", *_called(function.name, "′"))
     return _term(function, *formulas, uses=tuple({"z": z, "a": a}[name] for name in names))
 
 
 def loss(function: Loss, t: tuple[Quantity, ...], a: tuple[Quantity, ...]) -> tuple[Term, tuple[Term, ...]]:
     """Formula and terms of C."""
-    formulas = _LOSSES.get(function._code)
+    formulas = _LOSSES.get(function.name)
     if formulas is None:
         text, latex = (side.format("t, a") for side in _called(function.name))
         return Term(text, latex), ()
     terms = tuple(_term(function, *formulas, uses=pair) for pair in zip(t, a, strict=True))
-    if function._code != loss_codes.SQUARED_ERROR:
+    if function.name != "squared_error":
         return _mean(function, Term("{sum}", "{sum}"), len(terms)), terms
     if len(terms) == 1:
         return Term("½·{sum}", r"\tfrac{{1}}{{2}} {sum}"), terms
@@ -247,7 +245,7 @@ def loss(function: Loss, t: tuple[Quantity, ...], a: tuple[Quantity, ...]) -> tu
 
 def loss_slope(function: Loss, t: Quantity, a: Quantity, width: int) -> Term:
     """∂C/∂a[k], of ``width`` outputs."""
-    formulas = _LOSS_SLOPES.get(function._code) or _called(function.name, "′")
+    formulas = _LOSS_SLOPES.get(function.name) or _called(function.name, "′")
     return _mean(function, _term(function, *formulas, uses=(t, a)), width)
 
 
@@ -257,7 +255,7 @@ def error_at_once(function: Loss, t: Quantity, a: Quantity, width: int) -> Term:
 
 
 def _mean(function: Loss, term: Term, width: int) -> Term:
-    if width == 1 or function._code in _SUMMED or function._code not in _LOSSES:
+    if width == 1 or function.name in _SUMMED or function.name not in _LOSSES:
         return term
     return Term(f"({term.text}) / {width}", rf"\tfrac{{{{1}}}}{{{{{width}}}}} \left({term.latex}\right)", term.uses)
 

@@ -19,8 +19,6 @@ from . import checks, formulas
 from .activations import Activation
 from .chains import Chain, chain
 from .formulas import Quantity, Step, Term, json_numbers
-from .kernels import activations as activation_codes
-from .kernels import losses as loss_codes
 from .losses import Loss
 from .network import Network
 from .optimizers import SGD, Optimizer
@@ -283,11 +281,8 @@ class Trace:
     @property
     def _at_once(self) -> bool:
         """Whether δ^(L) is computed as a − t, with no ∂C/∂a on the way."""
-        pair = (self.functions[-1]._code, self.loss_function._code)
-        return pair in (
-            (activation_codes.SIGMOID, loss_codes.BINARY_CROSS_ENTROPY),
-            (activation_codes.SOFTMAX, loss_codes.CROSS_ENTROPY),
-        )
+        pair = (self.functions[-1].name, self.loss_function.name)
+        return pair in (("sigmoid", "binary_cross_entropy"), ("softmax", "cross_entropy"))
 
     def _written(self, language: str, digits: int, most: int) -> Iterator[tuple[str, list[list[str]], int]]:
         """The groups of formulas: a title or "", left and right sides of each, and how many were left out."""
@@ -406,7 +401,7 @@ def trace(network: Network, x: Any, t: Any, optimizer: str | Optimizer | None = 
     if not np.isfinite(inputs).all():
         j = int(np.argmin(np.isfinite(inputs[0])))
         raise ValueError(f"x must be finite, got {inputs[0, j]} at index {j}")
-    if network.loss._code == loss_codes.CROSS_ENTROPY and np.ndim(t) < 2 and np.size(t) == 1:
+    if network.loss.name == "cross_entropy" and np.ndim(t) < 2 and np.size(t) == 1:
         y = checks.any_array("t", t).reshape(1)  # a label
     else:
         y = _row("t", t, width, network.dtype)
@@ -455,7 +450,7 @@ def _slope(function: Activation, z: np.ndarray, a: np.ndarray) -> np.ndarray:
 
     For softmax the Jacobian diag(a) − a aᵀ.
     """
-    if function._code == activation_codes.SOFTMAX:
+    if function.name == "softmax":
         return np.diag(a) - np.outer(a, a)
     neuron = Network([1, 1], output=function, loss="mse", dtype=z.dtype, init="zeros", seed=0)
     neuron.weights[0][...] = 1

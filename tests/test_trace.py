@@ -168,6 +168,19 @@ def test_other_optimizers_show_the_change(rng):
     assert net.trace([1.0, 2.0], 1.0, fastprop.SGD(0.1, weight_decay=0.1)).learning_rate is None
 
 
+def test_functions_of_ones_own(rng):
+    """Their names stand for them, and their slopes come from the kernels as all others do."""
+    cube = fastprop.Activation("cube", lambda z: z**3 + z, lambda z: 3 * z**2 + 1)
+    fourth = fastprop.Loss("fourth_power", lambda a, t: (a - t) ** 4, lambda a, t: 4 * (a - t) ** 3)
+    net = fastprop.Network([2, 3, 2], cube, loss=fourth, dtype="float64", seed=0)
+    trace = net.trace(rng.standard_normal(2), [0.5, 2])
+    np.testing.assert_allclose(trace.slopes[0], 3 * trace.pre_activations[0] ** 2 + 1, rtol=1e-12)
+    np.testing.assert_allclose(trace.activation_gradients[1], 2 * (trace.activations[2] - trace.t) ** 3, rtol=1e-12)
+    assert math.isclose(trace.chain(1, 1, 2).sum, trace.weight_gradients[0][1, 2], rel_tol=1e-12)
+    assert "σ′(z^(1)[0]) = cube′(z^(1)[0])" in trace.text()
+    assert "C = fourth_power(t, a)" in trace.text()
+
+
 def test_json():
     trace = network_of(XOR).trace([1, 0], 1, fastprop.SGD(0.5))
     read = json.loads(trace.json())
