@@ -22,8 +22,9 @@ class Activation:
     name : str
         What to call it; none of the built-in names.
     f, derivative : callable
-        σ(z) and σ′(z), functions of one number: plain Python, which is compiled, or Numba-jitted. Branches and
-        whatever Numba compiles are welcome; formulas without branches, made with `fastprop.math`, are the fast ones.
+        σ(z), and σ′(z) or σ′(z, a) with a = σ(z), functions of numbers: plain Python, which is compiled, or
+        Numba-jitted. Branches and whatever Numba compiles are welcome; formulas without branches, made with
+        `fastprop.math`, are the fast ones.
 
     Raises
     ------
@@ -57,7 +58,7 @@ class Activation:
     _family: str = "glorot"  # the initialisation that goes with it
     _identity: tuple[Any, Any]  # two with the same are equal
 
-    def __init__(self, name: str, f: Callable[[float], float], derivative: Callable[[float], float]) -> None:
+    def __init__(self, name: str, f: Callable[[float], float], derivative: Callable[..., float]) -> None:
         from .custom import activation_block
 
         self._block = activation_block(name, f, derivative, ACTIVATIONS)

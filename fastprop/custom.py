@@ -22,7 +22,7 @@ _RELATIVE, _OF_VALUE = 1e-6, 1e-8
 
 def activation_block(name: Any, f: Any, derivative: Any, taken: Collection[str]) -> custom.Block:
     """The loops of an activation, compiled for float64 and checked."""
-    block = _block("Activation", custom.ACTIVATION, name, f, derivative, taken, "z")
+    block = _block("Activation", custom.ACTIVATION, name, taken, (f, "z"), (derivative, "z", "z, a"))
 
     def evaluate(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         count = -(-len(z) // _LANES) * _LANES
@@ -40,7 +40,7 @@ def activation_block(name: Any, f: Any, derivative: Any, taken: Collection[str])
 
 def loss_block(name: Any, f: Any, derivative: Any, taken: Collection[str]) -> custom.Block:
     """The loops of a loss, compiled for float64 and checked."""
-    block = _block("Loss", custom.LOSS, name, f, derivative, taken, "a, t")
+    block = _block("Loss", custom.LOSS, name, taken, (f, "a, t"), (derivative, "a, t"))
     rng = np.random.default_rng(0)
     line, share = np.linspace(-3, 3, 25), np.array([0, 0.01, 0.2, 0.5, 0.9, 0.99, 1])
     pairs = [np.stack(np.meshgrid(side, side)).reshape(2, -1) for side in (line, share)]
@@ -59,32 +59,38 @@ def loss_block(name: Any, f: Any, derivative: Any, taken: Collection[str]) -> cu
     return block
 
 
-def _block(kind, loops, name, f, derivative, taken, arguments) -> custom.Block:
+def _block(kind, loops, name, taken, f, derivative) -> custom.Block:
+    """Each function comes with the arguments it may have."""
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {name!r} ({type(name).__name__})")
     if not name or name in taken:
         raise ValueError(f"name must be one of its own, not empty and none of {', '.join(taken)}; got {name!r}")
-    for argument, function in (("f", f), ("derivative", derivative)):
-        expected = f"{argument} must be a function {argument}({arguments}) of one number each"
+    for argument, (function, *choices) in (("f", f), ("derivative", derivative)):
+        expected = " or ".join(f"{argument}({arguments})" for arguments in choices)
         if not callable(function):
-            raise TypeError(f"{expected}, got {function!r} ({type(function).__name__})")
-        try:
-            signature = inspect.signature(function)
-        except ValueError:  # a ufunc has none; the compiler will see
-            continue
-        try:
-            signature.bind(*arguments.split(", "))
-        except TypeError:
-            raise TypeError(f"{expected}, got one with the arguments {signature}") from None
-    block = custom.Block(loops, f, derivative)
+            raise TypeError(f"{argument} must be a function {expected}, got {function!r} ({type(function).__name__})")
+        if not any(_takes(function, len(arguments.split(", "))) for arguments in choices):
+            raise TypeError(f"{argument} must be a function {expected}, got one of {inspect.signature(function)}")
+    block = custom.Block(loops, f[0], derivative[0])
     try:
         block[_FLOAT64]
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Failed in")]
         raise TypeError(
-            f"f and derivative of {kind} {name!r} must be functions of numbers that Numba can compile, got: {lines[0]}"
+            f"f and derivative of {kind} {name!r} must be functions of numbers that Numba can compile, and those they "
+            f"call compiled already (@numba.njit); got: {lines[0]}"
         ) from error
     return block
+
+
+def _takes(function: Callable, count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*range(count))
+    except ValueError:  # a ufunc has no signature; the compiler will see
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 def _call(block: custom.Block, units: np.ndarray, *arguments: Any) -> float:

@@ -7,6 +7,7 @@ activation, it has the block's address instead, and so has the loss; no code is 
 A formula is compiled for whole vectors, or for one number at a time where that fails: where it has branches, say.
 """
 
+import inspect
 from types import FunctionType
 
 from numba import uint64
@@ -49,8 +50,22 @@ def _kernel(function):
     return njit(function, inline=True) if isinstance(function, FunctionType) else function
 
 
+def _of_both(derivative):
+    """derivative(z, a) with a = f(z), from that or from derivative(z)."""
+    parameters = inspect.signature(getattr(derivative, "py_func", derivative)).parameters.values()
+    if sum(parameter.default is parameter.empty for parameter in parameters) == 2:
+        return derivative
+
+    @njit(inline=True)
+    def slope(z, a):
+        return derivative(z)
+
+    return slope
+
+
 def activation_of_vectors(f, derivative):
-    """a = f(z), overwriting; where ``delta`` is not negative, δ ← δ ⊙ derivative(z) instead."""
+    """a = f(z), overwriting; where ``delta`` is not negative, δ ← δ ⊙ f′(z) instead."""
+    slope = _of_both(derivative)
 
     def activation(data, size, z, a, delta, stride, rows, columns, _):
         units = array_at(data, size)
@@ -61,7 +76,8 @@ def activation_of_vectors(f, derivative):
                 if delta < 0:
                     store(units, a + at, select(inside, splat(units, f(z_j)), 0.0))
                 else:  # in the padding f′ may be infinite
-                    store(units, delta + at, select(inside, load(units, delta + at) * derivative(z_j), 0.0))
+                    d_j = load(units, delta + at) * slope(z_j, load(units, a + at))
+                    store(units, delta + at, select(inside, d_j, 0.0))
         return 0.0
 
     return activation
@@ -69,6 +85,7 @@ def activation_of_vectors(f, derivative):
 
 def activation_of_numbers(f, derivative):
     """The same. An unsigned index is not looked at for being negative, so that LLVM may make vectors of the loop."""
+    slope = _of_both(derivative)
 
     def activation(data, size, z, a, delta, stride, rows, columns, _):
         units = array_at(data, size)
@@ -78,7 +95,7 @@ def activation_of_numbers(f, derivative):
                     units[uint64(a + at)] = f(units[uint64(z + at)])
             else:
                 for at in range(i * stride, i * stride + columns):
-                    units[uint64(delta + at)] *= derivative(units[uint64(z + at)])
+                    units[uint64(delta + at)] *= slope(units[uint64(z + at)], units[uint64(a + at)])
         return 0.0
 
     return activation

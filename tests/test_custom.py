@@ -127,7 +127,7 @@ def test_passes_against_the_reference(activation, loss, sizes, rows):
 @pytest.mark.parametrize(("batch", "threads"), [(1, 1), (7, 1), (64, 2)])
 @pytest.mark.parametrize("sizes", [[3, 5, 2], [40, 130, 70, 1]])
 def test_training_with_tanh_of_ones_own_is_training_with_tanh(sizes, batch, threads, dtype):
-    own = fastprop.Activation("own_tanh", tanh, lambda z: 1 - tanh(z) ** 2)
+    own = fastprop.Activation("own_tanh", tanh, lambda z, a: 1 - a**2)
     squares = fastprop.Loss("squares", lambda a, t: (a - t) ** 2, lambda a, t: 2 * (a - t))
     results = []
     for function, loss in (("tanh", "mse"), (own, squares)):
@@ -253,14 +253,20 @@ def test_a_wrong_derivative_of_a_loss_is_refused():
         fastprop.Loss("own", lambda a, t: (a - t) ** 2, lambda a, t: 2 * (t - a))
 
 
+def helper(z):
+    return z
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         (("relu", math.sin, math.cos), ValueError, "name must be one of its own"),
         (("", math.sin, math.cos), ValueError, "name must be one of its own"),
         ((3, math.sin, math.cos), TypeError, "name must be a string, got 3"),
-        (("own", 3, math.cos), TypeError, "f must be a function f(z) of one number each, got 3"),
-        (("own", math.sin, lambda a, b: a), TypeError, "derivative must be a function derivative(z)"),
+        (("own", 3, math.cos), TypeError, "f must be a function f(z), got 3 (int)"),
+        (("own", lambda a, b: a, math.cos), TypeError, "f must be a function f(z), got one of (a, b)"),
+        (("own", math.sin, lambda a, b, c: a), TypeError, "derivative(z) or derivative(z, a), got one of (a, b, c)"),
+        (("own", math.sin, lambda z: helper(z)), TypeError, "compiled already (@numba.njit); got: Untyped global name"),
         (("own", lambda z: str(z), math.cos), TypeError, "that Numba can compile"),
         (("own", lambda z: unheard_of(z), math.cos), TypeError, "name 'unheard_of' is not defined"),  # noqa: F821
     ],
