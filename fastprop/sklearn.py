@@ -29,13 +29,12 @@ try:
     from scipy.sparse import issparse
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.metrics import accuracy_score, check_scoring, r2_score
+    from sklearn.metrics import check_scoring
     from sklearn.model_selection import train_test_split
-    from sklearn.preprocessing import LabelEncoder
     from sklearn.utils import _safe_indexing, check_random_state, column_or_1d
     from sklearn.utils.class_weight import compute_sample_weight
     from sklearn.utils.metaestimators import available_if
-    from sklearn.utils.multiclass import check_classification_targets, type_of_target
+    from sklearn.utils.multiclass import type_of_target
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError("fastprop.sklearn needs scikit-learn ≥ 1.6: pip install 'fastprop-numba[sklearn]'") from error
@@ -102,6 +101,10 @@ class _Perceptron(BaseEstimator):
 
     def _decide(self, outputs: np.ndarray) -> np.ndarray:
         """Predictions from the network's outputs."""
+        raise NotImplementedError
+
+    def _rate(self, truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None) -> float:
+        """What ``score`` returns for such predictions."""
         raise NotImplementedError
 
     def _weigh_classes(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
@@ -260,15 +263,15 @@ class _Perceptron(BaseEstimator):
         train, test = train_test_split(
             np.arange(len(X)), test_size=self.validation_fraction, random_state=generator, stratify=stratify
         )
-        truth = y[test]
-        weight = {} if weights is None else {"sample_weight": weights[test]}
-        if self.scoring is None:
+        truth = _dense(y[test])
+        weights = None if weights is None else weights[test]
+        if self.scoring is None:  # as scikit-learn's own scores, without the checks that cost more than an epoch
             held_out = X[test]
-            measure = accuracy_score if self._classifies else r2_score
-            return train, lambda: measure(truth, self._decide(self.network_.predict(held_out)), **weight)
+            return train, lambda: self._rate(truth, self._decide(self.network_.predict(held_out)), weights)
         scorer = check_scoring(self, self.scoring)
         held_out = _safe_indexing(rows, test)  # as they came, so that a DataFrame keeps its names
-        return train, lambda: scorer(self, held_out, truth, **weight)
+        given = {} if weights is None else {"sample_weight": weights}
+        return train, lambda: scorer(self, held_out, truth, **given)
 
     def _scale(self) -> float:
         """What scikit-learn's gradient is in multiples of the network's.
@@ -571,18 +574,21 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
 
     def _encode(self, y: np.ndarray, first: bool, classes: Any) -> np.ndarray:
         """Positions in ``classes_``, (n,), or a 0/1 matrix."""
-        check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
-        if kind == "multiclass-multioutput":
-            raise ValueError("y must be one column of labels or a 0/1 matrix, got several columns of labels")
-        multilabel = kind == "multilabel-indicator"
+        if kind not in ("binary", "multiclass", "multilabel-indicator"):
+            raise ValueError(f"Unknown label type: y must be a column of labels or a 0/1 matrix, got {kind} values")
+        several = kind == "multilabel-indicator"
         if first:
-            self._multilabel, self._encoder = multilabel, LabelEncoder()
-            self._encoder.fit(np.arange(y.shape[1]) if multilabel else y if classes is None else classes)
-            self.classes_ = self._encoder.classes_
-        elif multilabel != self._multilabel:
-            raise ValueError(f"y must be of the same kind as in the previous fit, got {kind}")
-        return _dense(y) if multilabel else self._encoder.transform(y).astype(np.int64, copy=False)
+            self._several = several
+            self.classes_ = np.arange(y.shape[1]) if several else np.unique(y if classes is None else classes)
+        elif several != self._several:
+            raise ValueError(f"y must be of the same kind as in the previous fit, got {kind} values")
+        if several:
+            return _dense(y)
+        positions = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        if (unseen := self.classes_[positions] != y).any():
+            raise ValueError(f"y must hold labels of {self.classes_.tolist()}, got {y[unseen][0]!r}")
+        return positions
 
     def _arrange(self, y: np.ndarray) -> tuple[np.ndarray, int, str, str | Loss]:
         """Sigmoids for two classes and for several labels a row, else a softmax, as the cross-entropy always needs."""
@@ -616,13 +622,17 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
         return by_row if weights is None else weights * by_row
 
     def _decide(self, outputs: np.ndarray) -> np.ndarray:
-        if self._multilabel:
+        if self._several:
             return (outputs > 0.5).astype(np.int64)
         return self.classes_[self._of_classes(outputs).argmax(axis=1)]
 
+    def _rate(self, truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None) -> float:
+        right = truth == prediction
+        return float(np.average(right.all(axis=1) if self._several else right, weights=weights))
+
     def _of_classes(self, outputs: np.ndarray) -> np.ndarray:
         """Probabilities, a column for each class: the sigmoid of a network with one output is of the second of two."""
-        if len(self.classes_) == 1 and not self._multilabel:
+        if len(self.classes_) == 1 and not self._several:
             return np.ones_like(outputs[:, :1])
         if outputs.shape[1] == len(self.classes_):
             return outputs
@@ -737,6 +747,12 @@ class MLPRegressor(RegressorMixin, _Perceptron):
 
     def _decide(self, outputs: np.ndarray) -> np.ndarray:
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    def _rate(self, truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None) -> float:
+        unexplained = np.average((truth - prediction) ** 2, axis=0, weights=weights)
+        variance = np.average((truth - np.average(truth, axis=0, weights=weights)) ** 2, axis=0, weights=weights)
+        varies = variance > 0
+        return float(np.mean(np.where(varies, 1 - unexplained / np.where(varies, variance, 1), unexplained == 0)))
 
     def predict(self, X: Any) -> np.ndarray:
         """The network's outputs.

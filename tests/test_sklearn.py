@@ -232,7 +232,7 @@ def test_sparse_input_gives_what_dense_gives(container, name):
     np.testing.assert_array_equal(parameters(dense), parameters(thin))
     np.testing.assert_array_equal(dense.predict(X), thin.predict(container(X)))
     scored = ours(name)(**options, scoring=lambda model, A, t: model.score(A, t)).fit(container(X), y)
-    assert scored.validation_scores_ == dense.validation_scores_
+    assert scored.validation_scores_ == pytest.approx(dense.validation_scores_, rel=1e-12)
 
 
 def test_sparse_labels():
@@ -353,6 +353,20 @@ def test_partial_fit_with_early_stopping_is_fit_with_early_stopping(kind):
     np.testing.assert_array_equal(parameters(parts), parameters(whole))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_score_of_early_stopping_is_the_estimators_own(kind, weighted):
+    X, y, name = targets(kind)
+    y = np.column_stack([y, np.ones(len(y))]) if kind == "regressions" else y  # constant: a score of 0
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(X)) if weighted else None
+    options = {"random_state": 0, "early_stopping": True, "max_iter": 5}
+    default = ours(name)(**options).fit(X, y, weights)
+    scored = ours(name)(**options, scoring=lambda model, *data, **weight: model.score(*data, **weight)).fit(
+        X, y, weights
+    )
+    np.testing.assert_allclose(default.validation_scores_, scored.validation_scores_, rtol=1e-12)
+
+
 def test_rows_held_out_are_never_trained_with():
     X, y = diabetes()
     seen = []
@@ -386,7 +400,7 @@ def test_warm_start_goes_on():
     np.testing.assert_array_equal(parameters(once), parameters(twice))
     assert twice.n_iter_ == 4
     assert len(twice.loss_curve_) == 8
-    with pytest.raises(ValueError, match="unseen labels"):
+    with pytest.raises(ValueError, match="y must hold labels of"):
         model.fit(X, y + 1)
     with pytest.raises(ValueError, match="layers must stay"):
         model.set_params(hidden_layer_sizes=3).fit(X, y)
@@ -545,10 +559,10 @@ def test_partial_fit_refuses():
     model = MLPClassifier().partial_fit(X, y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match="classes must stay"):
         model.partial_fit(X, y, classes=[0, 1])
-    with pytest.raises(ValueError, match="unseen"):
+    with pytest.raises(ValueError, match="y must hold labels of"):
         model.partial_fit(X, y + 1)
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
-    with pytest.raises(ValueError, match="one column of labels"):
+    with pytest.raises(ValueError, match="a column of labels"):
         MLPClassifier().fit(X, np.stack([y, y], axis=1))
 
 
