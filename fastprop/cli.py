@@ -17,9 +17,9 @@ Backpropagation in compiled kernels: train multilayer perceptrons on a CPU.
 
   fastprop train digits    learn to read 1,797 handwritten digits, in seconds
   fastprop train xor       learn XOR with two hidden neurons, and see its truth table
-  fastprop inspect MODEL   say what is in a saved model
-  fastprop predict MODEL DATA.csv        write its outputs for the rows of a file
-  fastprop export MODEL --to onnx        write it for other runtimes, or as C
+  fastprop inspect ...     say what is in a saved model
+  fastprop predict ...     write the outputs of a saved model for the rows of a file
+  fastprop export ...      write a saved model as ONNX or C
   fastprop warmup          compile the kernels now, so that no first call has to wait
   fastprop doctor          say what was found: SIMD width, cache folder, versions, cores
   fastprop bench           measure training against NumPy and whatever else is installed

@@ -186,9 +186,11 @@ def renamed_into(path: str | os.PathLike) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):
             os.remove(beside)
+        if isinstance(error, OSError):
+            error.filename = path  # rather than the name beside
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened
         folder = os.open(os.path.dirname(path), os.O_RDONLY)

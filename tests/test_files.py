@@ -386,7 +386,7 @@ def test_only_regular_files(tmp_path):
             net.save(place)
     with pytest.raises(FileNotFoundError):
         fastprop.load(tmp_path / "missing")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="missing/model'"):
         net.save(tmp_path / "missing" / "model")
     assert sorted(os.listdir(tmp_path)) == ["pipe"]
 
