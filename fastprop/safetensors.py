@@ -187,7 +187,7 @@ def renamed_into(path: str | os.PathLike) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except BaseException as error:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.remove(beside)
         if isinstance(error, OSError):
             error.filename = path  # rather than the name beside

@@ -376,6 +376,55 @@ def test_oversized_files_take_no_memory(tmp_path):
     assert int(taken.split()[0]) < 10_000
 
 
+def _places(tree):
+    """Each (container, key) of a tree of JSON."""
+    for key, value in list(tree.items() if isinstance(tree, dict) else enumerate(tree)):
+        yield tree, key
+        if isinstance(value, (dict, list)):
+            yield from _places(value)
+
+
+STRANGE = [
+    None, True, False, -1, 0, 1, 2**31, 2**63, 2**70, 1e308, 0.5, float("nan"), float("inf"), "", "1", "relu", "F64",
+    "Adam", "float64", [], {}, [[]], [1, 1], {"name": "relu"}, {"name": "elu", "alpha": 3},
+]  # fmt: skip
+
+
+def test_whatever_a_header_says_is_a_network_or_refused(path, rng):
+    """Headers with random parts replaced, removed or doubled, under a right checksum."""
+    net = fastprop.Network([1, 2, 1], fastprop.ELU(0.5), seed=0)
+    net.save(path, optimizer=fastprop.SGD(0.1, momentum=0.9))
+    raw = path.read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:start])
+    metadata = header.pop("__metadata__")
+    whole = {name: json.loads(metadata[name]) for name in ("network", "optimizer")} | {"tensors": header}
+    refused = 0
+    for _ in range(400):
+        tree = copy.deepcopy(whole)
+        for _ in range(rng.integers(1, 3)):
+            places = list(_places(tree))
+            container, key = places[rng.integers(len(places))]
+            if container is tree:
+                continue
+            match rng.integers(6):
+                case 0:
+                    del container[key]
+                case 1 if isinstance(container, list):
+                    container.append(container[key])
+                case 1:
+                    container["more"] = container[key]
+                case _:
+                    container[key] = copy.deepcopy(STRANGE[rng.integers(len(STRANGE))])
+        described = {name: json.dumps(tree[name]) for name in ("network", "optimizer")}
+        craft(path, {**described, "steps": "1", "epoch": "1"}, tree["tensors"], raw[start:])
+        try:
+            assert fastprop.resume(path).network.num_parameters == 7
+        except ValueError:
+            refused += 1
+    assert 200 < refused < 400
+
+
 def test_only_regular_files(tmp_path):
     net = fastprop.Network([1, 1])
     os.mkfifo(tmp_path / "pipe")
