@@ -127,7 +127,7 @@ class Reader:
         size = os.fstat(self._file.fileno()).st_size
         length = int.from_bytes(self._file.read(8), "little")
         if not 2 <= length <= min(size - 8, LONGEST_HEADER):
-            raise self.refusal("is damaged, or no safetensors file: its header would be longer than the file")
+            raise self.refusal("is damaged, or no safetensors file: no header could be that long")
         beginning = BEGINNING.match(self._file.read(min(length, 256)))
         if beginning is None:
             raise self.refusal("is not a file of fastprop's")

@@ -1,6 +1,7 @@
 """Files: the same bits again, read by others, and nothing believed that is damaged. Copies and pickles too."""
 
 import copy
+import inspect
 import json
 import os
 import pickle
@@ -87,6 +88,12 @@ def test_every_loss(path, loss):
     net = fastprop.Network([2, 2], output="sigmoid", loss=loss, seed=1)
     net.save(path)
     assert fastprop.load(path).loss == net.loss
+
+
+def test_everything_that_makes_a_network_is_kept():
+    """But for first weights: a new argument of the constructor has to go into `_arguments`, and so into files."""
+    net = fastprop.Network([1, 1])
+    assert {*inspect.signature(fastprop.Network).parameters} - {"init"} == {*net._arguments()}
 
 
 def test_large_seeds_and_threads(path):
