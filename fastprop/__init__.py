@@ -9,8 +9,8 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import explain, reference
     from . import math as math
-    from . import reference
     from .activations import ELU, Activation, LeakyReLU
     from .callbacks import Callback, ProgressBar
     from .errors import DivergenceError
@@ -40,6 +40,7 @@ __all__ = [
     "Optimizer",
     "ProgressBar",
     "Trace",
+    "explain",
     "from_sklearn",
     "from_torch",
     "load",
@@ -82,7 +83,7 @@ def __getattr__(name: str) -> Any:
     value: Any
     if name in _HOMES:
         value = getattr(_import_module(f".{_HOMES[name]}", __name__), name)
-    elif name in ("math", "reference"):
+    elif name in ("explain", "math", "reference"):
         value = _import_module(f".{name}", __name__)
     elif name == "__version__":
         from importlib.metadata import version

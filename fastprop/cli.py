@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ Backpropagation in compiled kernels: train multilayer perceptrons on a CPU.
   fastprop inspect ...     say what is in a saved model
   fastprop predict ...     write the outputs of a saved model for the rows of a file
   fastprop export ...      write a saved model as ONNX or C
+  fastprop explain xor     write a page on which to walk through backpropagation, step by step
   fastprop warmup          compile the kernels now, so that no first call has to wait
   fastprop doctor          say what was found: SIMD width, cache folder, versions, cores
   fastprop bench           measure training against NumPy and whatever else is installed
@@ -72,6 +74,16 @@ names, or an array of NumPy's (.npy). The outputs go to standard output as comma
 EXPORT = """\
 Write a saved model for where there is no fastprop: as ONNX (needs the extra onnx), or as one file of C99 with a
 function predict.
+"""
+
+EXPLAIN = """\
+Write one HTML page that loads nothing from elsewhere: both passes of one observation through a network, to step
+through, with every z, a, δ and gradient; input, target and weights to edit; vanishing gradients, and what
+backpropagation saves. WHAT is a worked example or a saved network; --sizes makes a new one instead.
+
+  fastprop explain xor --html page.html
+  fastprop explain model.safetensors --input 0.5 -1 2 --target 1
+  fastprop explain --sizes 2 3 1 --hidden relu --input 1,0 --target 1
 """
 
 WARMUP = """\
@@ -189,6 +201,10 @@ def build_parser(with_bench: bool = False) -> Parser:
     export.add_argument("--output", "-o", metavar="FILE", help="default: MODEL with .onnx or .c at its end")
     export.set_defaults(run=lambda options: _saved().export(options))
 
+    explain = commands.add_parser("explain", help="write a page to walk through backpropagation", description=EXPLAIN)
+    _add_explaining(explain)
+    explain.set_defaults(run=lambda options: _explain().write(options))
+
     warmup = commands.add_parser("warmup", help="compile the kernels ahead of time", description=WARMUP)
     warmup.add_argument(
         "--dtype", choices=("float32", "float64", "all"), default="float32", help="default: %(default)s"
@@ -257,6 +273,40 @@ def _add_training(
     )
 
 
+def _add_explaining(parser: Parser) -> None:
+    parser._negative_number_matcher = re.compile(r"-[\d.]")  # -1,0.5 is no option
+    parser.add_argument(
+        "what", metavar="WHAT", nargs="?",
+        help="xor (the default), two-paths, two-passes, or a .safetensors file of fastprop's",
+    )  # fmt: skip
+    parser.add_argument("--html", metavar="FILE", default="explain.html", help="the page (default: %(default)s)")
+    parser.add_argument(
+        "--input", nargs="+", type=_numbers, metavar="X", help="the observation (default: from 1 to -1)"
+    )
+    parser.add_argument(
+        "--target", nargs="+", type=_numbers, metavar="T",
+        help="its target; for cross_entropy one number is a label (default: 1 for the first output)",
+    )  # fmt: skip
+    parser.add_argument("--learning-rate", type=float, metavar="RATE", default=0.5, help="default: %(default)s")
+    network = parser.add_argument_group("a network of its own")
+    network.add_argument("--sizes", nargs="+", type=_integers, metavar="N", help="all widths, inputs and outputs too")
+    network.add_argument("--hidden", nargs="+", metavar="NAME", help=f"{ACTIVATIONS} (default: tanh)")
+    network.add_argument("--output", metavar="NAME", help="one of these, or softmax (default: identity)")
+    network.add_argument("--loss", metavar="NAME", help=f"{LOSSES} (default: the one that goes with the output)")
+    network.add_argument("--seed", type=int, metavar="N", help="of the weights (default: 0)")
+    network.add_argument(
+        "--parameters", nargs="+", type=_numbers, metavar="V", help="all of them: W1 row by row, b1, W2, b2, ..."
+    )
+
+
+def _numbers(text: str) -> list[float]:
+    """The numbers in one word: ``1`` or ``1,0``."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers such as 1 0 or 1,0, got {text!r}") from None
+
+
 def _integers(text: str) -> list[int]:
     """The widths in one word: ``64`` or ``64,128,10``."""
     try:
@@ -294,6 +344,12 @@ def _saved() -> Any:
     from . import saved
 
     return saved
+
+
+def _explain() -> Any:
+    from . import explain
+
+    return explain
 
 
 def _machine() -> Any:

@@ -60,9 +60,9 @@ def load(dtype: str, names: Iterable[str] | None = None) -> Iterator[Call]:
         yield Call(loaded, any(after[entry][1] > before[entry][1] for entry in loaded), seconds)
 
 
-def is_cached() -> bool:
-    """Whether the training loop of this build is on disk, for one dtype at least."""
-    return jit.FOLDER is not None and any(jit.FOLDER.glob(f"fastprop-train-{jit.FINGERPRINT}-*.nbc"))
+def is_cached(entry: str = "train") -> bool:
+    """Whether an entry point of this build is on disk, for one dtype at least."""
+    return jit.FOLDER is not None and any(jit.FOLDER.glob(f"fastprop-{entry}-{jit.FINGERPRINT}-*.nbc"))
 
 
 def warmup(dtype: str) -> int:
