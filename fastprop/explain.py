@@ -22,6 +22,7 @@ from . import checks, files, machine
 from .activations import ACTIVATIONS
 from .losses import LOSSES
 from .network import Network
+from .trace import Trace
 
 #: Neurons of a layer that are shown one by one, as in the page's script; a wider layer is summarised.
 MOST = 12
@@ -89,45 +90,18 @@ def page(net: Network, x: Any, t: Any, *, learning_rate: float = 0.5, title: str
     (True, False)
     """
     rate = checks.number("learning_rate", learning_rate, at_least=0)
-    twin = _twin(net)
-    sizes, kind = list(net.sizes), net.loss.name
-    row = checks.real_array("x", x, twin.dtype)
-    if row.shape != (sizes[0],):
-        raise ValueError(f"x must have shape ({sizes[0]},), got {row.shape}")
-    if not np.isfinite(row).all():
-        raise ValueError(f"x must be finite, got {row}")
-    label = kind == "cross_entropy" and np.ndim(t) == 0
-    targets, labels = twin._targets("t", np.reshape(t, (1,) if label else (1, -1)), 1)
-    if twin._bad_targets(targets, labels).any():
-        twin._blame_targets("t", targets, labels)
-    target = np.eye(sizes[-1])[labels] if label else targets
-    twin.forward(row[None])
-    cost = twin.backward(target)
-
-    title = title or "-".join(map(str, sizes))
-    functions = [*net.hidden_activations, net.output_activation]
-    opening = {
-        "sizes": sizes,
-        "activations": [{"name": f.name, "parameter": f._parameter} for f in functions],
-        "loss": {"name": kind, "parameter": net.loss._parameter},
-        "weights": [w.tolist() for w in twin.weights],
-        "biases": [b.tolist() for b in twin.biases],
-        "x": twin.activations[0][0].tolist(),
-        "t": target[0].tolist(),
-        "learning_rate": rate,
-        "kernels": {
-            "C": cost,
-            "pre_activations": [z[0].tolist() for z in twin.pre_activations],
-            "activations": [a[0].tolist() for a in twin.activations],
-            "deltas": [d[0].tolist() for d in twin.deltas],
-        },
-    }
+    trace = _twin(net).trace(x, t)
+    arrays = (np.array(trace.loss), *trace.pre_activations, *trace.activations, *trace.deltas)
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("net, x and t must give finite numbers, got some that overflow")
     from . import __version__
 
+    title = html.escape(title or "-".join(map(str, net.sizes)))
+    opening = {**trace.to_dict(steps=False), "learning_rate": rate}
     parts = {
-        "title": html.escape(title),
-        "description": _description(html.escape(title), functions, kind, sizes, twin.num_parameters),
-        "numbers": "\n".join(_numbers(twin, opening)),
+        "title": title,
+        "description": _description(title, trace),
+        "numbers": "\n".join(_numbers(trace)),
         "network": json.dumps(opening, allow_nan=False).replace("<", "\\u003c"),  # "</script>" would end it
         "version": __version__,
     }
@@ -162,13 +136,12 @@ def write(options: Namespace) -> int:
         )  # fmt: skip
         if options.parameters:
             net.set_parameters(list(chain(*options.parameters)))
-    label = net.loss.name == "cross_entropy" and t and len(t) == 1
     if not machine.is_cached("backward"):
         print("compiling the kernels, once ...", file=sys.stderr, flush=True)
     text = page(
         net,
         np.linspace(1, -1, net.sizes[0]) if x is None else x,
-        np.eye(net.sizes[-1])[0] if t is None else t[0] if label else t,
+        np.eye(net.sizes[-1])[0] if t is None else t,
         learning_rate=options.learning_rate,
         title={"xor": "XOR"}.get(what, Path(what).name),
     )
@@ -194,38 +167,44 @@ def _twin(net: Network) -> Network:
     return twin
 
 
-def _description(title: str, functions: list, loss: str, sizes: list[int], parameters: int) -> str:
-    widths = " → ".join(map(str, sizes))
-    names = ", ".join(f.name for f in functions)
-    return f"<strong>{title}</strong>: {widths} neurons, {names}; {loss}; {parameters:,} parameters."
+def _description(title: str, trace: Trace) -> str:
+    widths, names = " → ".join(map(str, trace.sizes)), ", ".join(f.name for f in trace.functions)
+    parameters = sum(w.size + b.size for w, b in zip(trace.weights, trace.biases, strict=True))
+    return (
+        f"<strong>{title}</strong>: {widths} neurons, {names}; {trace.loss_function.name}; {parameters:,} parameters."
+    )
 
 
 # The tables. A cell's data-at is the key by which the script knows a quantity: name, layer and indices from 0. Inputs
 # are what a reader can edit.
 
 
-def _numbers(net: Network, opening: dict[str, Any]) -> Iterator[str]:
+def _numbers(trace: Trace) -> Iterator[str]:
     """All that the two passes computed, layer by layer."""
     yield '<div class="numbers"><div>'
-    yield from _table("Input", [("x", _vector("a 0", net.activations[0][0], edit=True))], len(opening["x"]))
+    yield from _table("Input", [("x", _vector("a 0", trace.x, edit=True))], len(trace.x))
     yield "</div><div>"
-    yield from _table("Target", [("t", _vector("t 0", np.array(opening["t"]), edit=True))], len(opening["t"]))
+    yield from _table("Target", [("t", _vector("t 0", trace.t, edit=True))], len(trace.t))
     yield "</div><div>"
-    loss = html.escape(opening["loss"]["name"])
-    yield from _table(f"Loss: {loss}", [("C", [_cell("C 0", opening["kernels"]["C"])])], 1)
-    yield "</div></div>"
-    yield '<div class="numbers">'
-    gradients = zip(net.weights, net.biases, net.weight_gradients, net.bias_gradients, strict=True)
-    for m, (W, b, dW, db) in enumerate(gradients, 1):
-        z, a, delta = net.pre_activations[m - 1][0], net.activations[m][0], net.deltas[m - 1][0]
-        rows = [("z", _vector(f"z {m}", z)), ("a", _vector(f"a {m}", a)), ("δ = ∂C/∂z", _vector(f"d {m}", delta))]
-        rows += _matrix("W", f"W {m}", W, edit=True)
-        rows += [("b", _vector(f"b {m}", b, edit=True))]
-        rows += _matrix("∂C/∂W", f"gW {m}", dW)
-        rows += [("∂C/∂b", _vector(f"gb {m}", db))]
+    yield from _table(f"Loss: {trace.loss_function.name}", [("C", [_cell("C 0", trace.loss)])], 1)
+    yield '</div></div>\n<div class="numbers">'
+    for i, function in enumerate(trace.functions):
+        m, z, a, delta = i + 1, trace.pre_activations[i], trace.activations[i + 1], trace.deltas[i]
+        slope = trace.slopes[i]  # of softmax a matrix, which is left out
+        rows = [
+            ("z", _vector(f"z {m}", z)),
+            ("a", _vector(f"a {m}", a)),
+            ("∂C/∂a", _vector(f"g {m}", trace.activation_gradients[i])),
+            *([("σ′(z)", _vector(f"s {m}", slope))] if slope.ndim == 1 else []),
+            ("δ = ∂C/∂z", _vector(f"d {m}", delta)),
+            *_matrix("W", f"W {m}", trace.weights[i], edit=True),
+            ("b", _vector(f"b {m}", trace.biases[i], edit=True)),
+            *_matrix("∂C/∂W", f"gW {m}", trace.weight_gradients[i]),
+            ("∂C/∂b", _vector(f"gb {m}", trace.bias_gradients[i])),
+        ]
         yield "<div>"
-        yield from _table(f"Layer {m}: {opening['activations'][m - 1]['name']}", rows, len(b))
-        if len(b) > MOST:
+        yield from _table(f"Layer {m}: {function.name}", rows, len(z))
+        if len(z) > MOST:
             yield "<details><summary>Each neuron of this layer</summary>"
             for name, key, values in (("z", "z", z), ("a", "a", a), ("δ", "d", delta)):
                 text = ", ".join(map(fixed, values.tolist()))
@@ -250,9 +229,8 @@ def _vector(key: str, values: np.ndarray, edit: bool = False) -> list[str]:
         return [_cell(f"{key} {k}", value, edit) for k, value in enumerate(values.tolist())]
     if not edit:
         return [f'<td data-at="{key}">{_summary(values)}</td>']
-    area = (
-        f'<textarea rows="3" cols="44" aria-label="{_label(key)}">{", ".join(map(_typed, values.tolist()))}</textarea>'
-    )
+    text = ", ".join(map(_typed, values.tolist()))
+    area = f'<textarea rows="3" cols="44" aria-label="{_label(key)}">{text}</textarea>'
     return [f'<td data-at="{key}">{area}</td>']
 
 

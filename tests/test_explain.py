@@ -158,10 +158,10 @@ def test_the_users_buffers_are_left_alone():
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ({"x": [1.0]}, ValueError, r"x must have shape \(2,\), got \(1,\)"),
+        ({"x": [1.0]}, ValueError, r"x must be one row of shape \(2,\), got .*\(1,\)"),
         ({"x": [1.0, np.nan]}, ValueError, "x must be finite"),
         ({"x": ["a", "b"]}, TypeError, "x must be an array of real numbers"),
-        ({"t": [1.0, 2.0]}, ValueError, r"t must have shape"),
+        ({"t": [1.0, 2.0]}, ValueError, "t must be one row"),
         ({"t": np.inf}, ValueError, "t must"),
         ({"learning_rate": -1}, ValueError, "learning_rate must be a finite number ≥ 0"),
         ({"net": "xor"}, TypeError, "net must be a Network"),
@@ -221,10 +221,11 @@ def test_command_options(run):
     assert data["x"] == [-1, 0.5]
     assert data["t"] == [0, 1]
     assert data["learning_rate"] == 0.1
-    assert [layer["name"] for layer in data["activations"]] == ["gelu", "softmax"]
-    assert data["weights"] == [w.tolist() for w in net.weights]
+    assert [layer["activation"]["name"] for layer in data["layers"]] == ["gelu", "softmax"]
+    assert [layer["weights"] for layer in data["layers"]] == [w.tolist() for w in net.weights]
     data = opening(run("--sizes 1 1 --parameters 2 -0.5 --input 3 --target 0 --loss mae")[3])
-    assert (data["weights"], data["biases"], data["loss"]["name"]) == ([[[2]]], [[-0.5]], "mae")
+    assert (data["layers"][0]["weights"], data["layers"][0]["biases"]) == ([[2]], [-0.5])
+    assert data["loss_function"]["name"] == "mae"
 
 
 def test_command_saved_network(run, tmp_path):
@@ -233,7 +234,7 @@ def test_command_saved_network(run, tmp_path):
     code, _, _, page = run(f"{tmp_path / 'model.safetensors'} --input 1 -1 0.25 --target 0 1")
     assert code == 0
     assert "<strong>model.safetensors</strong>" in page
-    assert opening(page)["weights"] == [w.tolist() for w in net.weights]
+    assert [layer["weights"] for layer in opening(page)["layers"]] == [w.tolist() for w in net.weights]
     assert opening(page)["t"] == [0, 1]
 
 
@@ -243,7 +244,7 @@ def test_command_saved_network(run, tmp_path):
         ("nope", "WHAT must be xor, two-paths, two-passes or the file of a saved network, got 'nope'"),
         ("xor --sizes 2 1", "--sizes must come without WHAT"),
         ("--hidden relu", "--hidden must come with --sizes"),
-        ("xor --input 1", r"x must have shape \(2,\), got \(1,\)"),
+        ("xor --input 1", r"x must be one row of shape \(2,\), got .*\(1,\)"),
         ("xor --input 1,x", "--input: expected numbers such as 1 0 or 1,0, got '1,x'"),
         ("--sizes 3 4 3 --output softmax --target 7", "t must .*label.*, got 7"),
         ("--sizes 3 4 3 --hidden nope", "hidden must be one of"),
@@ -513,11 +514,12 @@ def test_the_page_computes_what_the_kernels_do(open_page, rng):
         data = opening(explain.page(net, x, t))
         net.forward(x[None])
         C = net.backward(t[None])
-        theirs = page.js("return compute(arguments[0])", data)
+        theirs = page.js("return compute(network(arguments[0]))", data)
         ours = {"C": [C]}
         for name in ("pre_activations", "activations", "deltas"):
             ours[name] = [v[0] for v in getattr(net, name)]
         ours |= {"weight_gradients": net.weight_gradients, "bias_gradients": net.bias_gradients}
+        ours["activation_gradients"] = net.trace(x, t).activation_gradients
         theirs["C"] = [theirs["C"]]
         for name, values in ours.items():
             for p, q in zip(values, theirs[name], strict=True):
@@ -539,7 +541,7 @@ def test_the_page_at_the_ends_of_the_range(open_page, z):
             data = opening(explain.page(net, [1.0], t))
             net.forward([[1.0]])
             C = net.backward([t])
-            theirs = page.js("return compute(arguments[0])", data)
+            theirs = page.js("return compute(network(arguments[0]))", data)
             assert [theirs["C"], *theirs["deltas"][0]] == pytest.approx([C, net.deltas[0][0, 0]], rel=1e-12, abs=1e-300)
 
 
@@ -666,7 +668,7 @@ def test_a_wide_network_is_summarised(open_page):
     data = opening(explain.page(net, x, t))
     twin = fastprop.Network([40, 20, 3], "relu", "softmax", dtype="float64", seed=0)
     for m in range(2):
-        twin.weights[m][...], twin.biases[m][...] = data["weights"][m], data["biases"][m]
+        twin.weights[m][...], twin.biases[m][...] = data["layers"][m]["weights"], data["layers"][m]["biases"]
     twin.biases[0][...] = range(20)
     twin.weights[0][32, 16] = 2.5
     twin.forward(np.array(data["x"])[None])
