@@ -19,7 +19,8 @@ def inspect(options: Namespace) -> int:
     net, optimizer, epoch = files.contents(options.model)
     print(f"{options.model}: {os.path.getsize(options.model):,} bytes, {net.num_parameters:,} parameters")
     print(net)
-    table: list[tuple[str, ...]] = [("layer", "weights", "activation", "parameters", "norm of W", "max |W|", "norm of b")]
+    headings = ("layer", "weights", "activation", "parameters", "norm of W", "max |W|", "norm of b")
+    table: list[tuple[str, ...]] = [headings]
     for m, (w, b, activation) in enumerate(zip(net.weights, net.biases, net._functions, strict=True), 1):
         norms = (np.linalg.norm(w), np.abs(w).max(), np.linalg.norm(b))
         numbers = ", ".join(f"{name}={value:g}" for name, value in activation._arguments().items())
