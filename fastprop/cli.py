@@ -20,6 +20,7 @@ Backpropagation in compiled kernels: train multilayer perceptrons on a CPU.
   fastprop train xor       learn XOR with two hidden neurons, and see its truth table
   fastprop inspect ...     say what is in a saved model
   fastprop predict ...     write the outputs of a saved model for the rows of a file
+  fastprop gradcheck ...   compare the gradient of a saved model with differences of its loss
   fastprop export ...      write a saved model as ONNX or C
   fastprop explain xor     write a page on which to walk through backpropagation, step by step
   fastprop warmup          compile the kernels now, so that no first call has to wait
@@ -69,6 +70,12 @@ parameters and their norms, and the optimizer if there is one. A file that is da
 PREDICT = """\
 Write the outputs of a saved model for each row of a file: comma-separated numbers, with or without a line of
 names, or an array of NumPy's (.npy). The outputs go to standard output as comma-separated numbers, or to a file.
+"""
+
+GRADCHECK = """\
+Compare the gradient that backpropagation computes for a saved model with central differences of its loss, on the
+rows of a file: the inputs of each, then its target (a label for cross_entropy, else one number for each output).
+Prints the worst entries; exits with 1 if one of them is wrong.
 """
 
 EXPORT = """\
@@ -194,6 +201,15 @@ def build_parser(with_bench: bool = False) -> Parser:
     )  # fmt: skip
     predict.add_argument("--output", "-o", metavar="FILE", help="a .npy file, or any other for comma-separated numbers")
     predict.set_defaults(run=lambda options: _saved().predict(options))
+
+    gradcheck = commands.add_parser("gradcheck", help="check a saved model's gradient", description=GRADCHECK)
+    gradcheck.add_argument("model", metavar="MODEL", help="a .safetensors file of fastprop's")
+    gradcheck.add_argument("data", metavar="DATA", help="a .npy or .csv file, or - for lines on standard input")
+    gradcheck.add_argument(
+        "--entries", type=int, metavar="N", default=1000, help="compare at most so many (default: %(default)s)"
+    )
+    gradcheck.add_argument("--seed", type=int, metavar="N", default=0, help="of the choice among more (default: 0)")
+    gradcheck.set_defaults(run=lambda options: _saved().gradcheck(options))
 
     export = commands.add_parser("export", help="write a saved model as ONNX or C", description=EXPORT)
     export.add_argument("model", metavar="MODEL", help="a .safetensors file of fastprop's")

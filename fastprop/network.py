@@ -33,6 +33,7 @@ from .losses import loss as loss_of
 from .optimizers import Optimizer
 
 if TYPE_CHECKING:
+    from .gradcheck import GradientCheck
     from .trace import Trace
 
 DTYPES: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
@@ -670,6 +671,53 @@ class Network:
         from .trace import trace
 
         return trace(self, x, t, optimizer)
+
+    def gradcheck(
+        self, X: Any, y: Any, sample_weight: Any = None, *, entries: int = 1000, seed: int = 0
+    ) -> GradientCheck:
+        """Compare the gradient that `backward` computes with central differences of the loss.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, D^(0))
+            A few rows say as much as many, and are faster: the loss is computed twice for each parameter.
+        y : array_like, shape (n, D^(L)), or (n,) when D^(L) = 1
+            Targets as in `backward`.
+        sample_weight : array_like, shape (n,), optional
+            Weights w ≥ 0; the loss is Σ w·loss / Σ w.
+        entries : int
+            Of a larger network at most so many parameters are compared, chosen at random from each W and b.
+        seed : int
+            Of that choice.
+
+        Returns
+        -------
+        GradientCheck
+            ``print`` it, or ask for ``passed``, ``error`` and ``entries``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of its range, or the loss is not finite.
+        RuntimeError
+            If another thread is using the network.
+
+        Notes
+        -----
+        The differences are taken in float64, with steps for float64, whatever the network's dtype: those of a float32
+        network are its float64 twin's. An error is relative to the largest gradient of the same W or b, and passes up
+        to 1e-6 in float64, up to 1e-4 in float32. At a kink, such as that of relu, any slope between those on either
+        side passes.
+
+        Examples
+        --------
+        >>> net = fastprop.Network([2, 3, 1], hidden="tanh", dtype="float64", seed=0)
+        >>> net.gradcheck([[1.0, 2.0], [0.5, -1.0]], [1.0, 0.0]).passed
+        True
+        """
+        from .gradcheck import gradcheck
+
+        return gradcheck(self, X, y, sample_weight, entries=entries, seed=seed)
 
     # Using what was learned.
 

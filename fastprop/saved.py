@@ -1,4 +1,4 @@
-"""What the command line does with a network in a file: inspect it, predict with it, export it."""
+"""What the command line does with a network in a file: inspect it, predict with it, check its gradient, export it."""
 
 from __future__ import annotations
 
@@ -52,6 +52,21 @@ def predict(options: Namespace) -> int:
         digits = "%d" if options.labels else "%.9g" if net.dtype == np.float32 else "%.17g"
         np.savetxt(options.output or sys.stdout, outputs, digits, ",")
     return 0
+
+
+def gradcheck(options: Namespace) -> int:
+    """Compare the gradient of a model with differences on the rows of a file; return the exit code."""
+    net = files.load(options.model)
+    rows, inputs = _rows(options.data), net.sizes[0]
+    if rows.ndim != 2 or rows.shape[1] <= inputs:
+        raise ValueError(f"{options.data}: each row must have {inputs} inputs and then its target, got {rows.shape}")
+    X, y = rows[:, :inputs], rows[:, inputs:]
+    try:
+        check = net.gradcheck(X, y[:, 0] if y.shape[1] == 1 else y, entries=options.entries, seed=options.seed)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{options.data}: {error}") from error
+    print(check)
+    return 0 if check.passed else 1
 
 
 def export(options: Namespace) -> int:

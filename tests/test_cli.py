@@ -317,6 +317,22 @@ def test_predict_from_and_to_npy(run, model):
     assert Path("labels.csv").read_text() == "".join(f"{label}\n" for label in labels)
 
 
+def test_gradcheck(run, model, monkeypatch):
+    np.savetxt("rows.csv", np.hstack([ROWS, [[0.0, 1.0]] * len(ROWS)]), delimiter=",")
+    code, out, err = run("gradcheck model.safetensors rows.csv --entries 20 --seed 3")
+    assert (code, err) == (0, "")
+    assert out.startswith("passed: 16 of 26 parameters compared")
+    monkeypatch.setattr("fastprop.gradcheck.TOLERANCE", {"float32": 1e-30})
+    assert run("gradcheck model.safetensors rows.csv")[0] == 1
+    np.save("rows.npy", ROWS)
+    code, out, err = run("gradcheck model.safetensors rows.npy")
+    assert (code, out) == (2, "")
+    assert "each row must have 3 inputs and then its target" in err
+    Network([3, 2], output="softmax").save("model.safetensors")
+    np.save("rows.npy", np.hstack([ROWS, [[5.0]] * len(ROWS)]))
+    assert "rows.npy: y must hold labels from 0 to 1, got 5" in run("gradcheck model.safetensors rows.npy")[2]
+
+
 def test_predict_from_standard_input(run, model, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(TABLE))
     code, out, err = run("predict model.safetensors -")
