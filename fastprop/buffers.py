@@ -37,13 +37,19 @@ class Units:
     def __init__(self, layers: np.ndarray, dtype: np.dtype) -> None:
         self.layers = layers.copy()
         self.dtype = dtype
-        self.capacity = 0
+        self.capacity = self.threads = 0
+        self.tables: list[np.ndarray] = []
         self.data = aligned_zeros(0, dtype)
 
-    def reserve(self, rows: int) -> None:
-        """Make room for ``rows`` observations."""
-        if rows <= self.capacity:
+    def reserve(self, rows: int, threads: int = 1) -> None:
+        """Make room for ``rows`` observations, and for so many threads to work on them.
+
+        Each thread has ``tables`` of its own: ``layers`` with its own scratch and a^(0), and one for its share of a
+        batch, which the kernel fills.
+        """
+        if rows <= self.capacity and threads <= self.threads:
             return
+        rows, threads = max(rows, self.capacity), max(threads, self.threads)
         table, end = self.layers.copy(), 0
 
         def place(layer: int, name: int, size: int) -> None:
@@ -51,21 +57,26 @@ class Units:
             table[layer, name] = end
             end += stride_of(size, self.dtype)
 
-        for m in range(len(table)):
+        for m in range(1, len(table)):
             block = rows * int(table[m, column.STRIDE])
             place(m, column.A, block)
-            if m > 0:
-                place(m, column.DELTA, block)
-            if m > 0 and table[m, column.ACTIVATION] == IDENTITY:
+            place(m, column.DELTA, block)
+            if table[m, column.ACTIVATION] == IDENTITY:
                 table[m, column.Z] = table[m, column.A]
-            elif m > 0:
+            else:
                 place(m, column.Z, block)
         table[-1, column.TARGET] = table[-1, column.DELTA]  # read where the error signal is written right after
         place(len(table) - 1, column.ROW_WEIGHT, rows)
-        place(0, column.SCRATCH, SCRATCH_BYTES // self.dtype.itemsize)
+        place(len(table) - 1, column.ROW_LOSS, rows)
+        scratch = stride_of(SCRATCH_BYTES // self.dtype.itemsize, self.dtype)
+        self.tables = []
+        for _ in range(threads):
+            place(0, column.A, rows * int(table[0, column.STRIDE]))
+            place(0, column.SCRATCH, scratch)
+            self.tables.append(np.stack([table, table]))
         self.data = aligned_zeros(end, self.dtype)
-        self.layers[...] = table
-        self.capacity = rows
+        self.layers[...] = self.tables[0][0]
+        self.capacity, self.threads = rows, threads
 
     def view(self, layer: int, name: int, rows: int) -> np.ndarray:
         """Rows of z, a or δ of a layer, (rows, D^(layer)), without the padding."""

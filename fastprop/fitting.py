@@ -13,6 +13,7 @@ from .callbacks import Callback
 from .history import History
 from .kernels import training
 from .optimizers import Optimizer
+from .threads import Pace
 
 if TYPE_CHECKING:
     from .network import Network
@@ -74,7 +75,7 @@ class Run:
     def train(self) -> History:
         """Train to the end, or until it is stopped; the network is the caller's alone."""
         network, state = self.network, self.network._progress
-        counter, fresh = network._counter, network._begin(self.optimizer, self._batch)
+        counter, fresh = network._counter, network._begin(self.optimizer, self._batch, network._most)
         with ExitStack() as stack:
             try:
                 for callback in self._callbacks:
@@ -94,12 +95,14 @@ class Run:
         n, batch, order = len(inputs), self._batch, self._order
         one_by_one = self._validation is not None or self._at_epochs
         steps, spent = self._steps_to_begin_with(), 0.0
+        pace = Pace(network._most, network._worthwhile(batch, min(steps, self.epochs * -(-n // batch))))
         while self.epoch < self.epochs and not self.stopped:
             done, position, before = self.epoch, int(state[training.POSITION]), rule.steps
             began = time.perf_counter()
             cost = network._train(
                 rule, inputs, targets, labels, weights, order, batch, self._losses,
                 done + 1 if one_by_one else self.epochs, min([steps, *(k - before % k for k in self._periods)]),
+                pace.threads,
             )  # fmt: skip
             took = time.perf_counter() - began
             spent += took
@@ -113,7 +116,9 @@ class Run:
                 network._counter = counter + self.epoch * len(order)
                 raise network._failure(rule, fresh, cost, inputs, targets, labels, batch, self.epoch, history)
             network._end(rule)
-            steps = max(1, int((ended * n + rows - position) / batch * PATIENCE / max(took, 1e-6)))
+            trained = ended * n + rows - position
+            steps = max(1, int(trained / batch * PATIENCE / max(took, 1e-6)))
+            pace.saw(took, trained)
             for callback in self._at_steps:
                 if callback.every == 0 or (rule.steps % callback.every == 0 and rule.steps > before):
                     callback.on_step(self)

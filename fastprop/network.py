@@ -23,6 +23,7 @@ from .files import save
 from .fitting import Data, Run
 from .history import History
 from .interchange import to_sklearn, to_torch
+from .kernels import barrier
 from .kernels import layers as column
 from .kernels import losses as loss_codes
 from .kernels import training
@@ -31,6 +32,7 @@ from .kernels.random import random_bits
 from .losses import DEFAULTS, Loss
 from .losses import loss as loss_of
 from .optimizers import Optimizer
+from .threads import together, usable, worth
 
 if TYPE_CHECKING:
     from .gradcheck import GradientCheck
@@ -130,7 +132,7 @@ class Network:
         self._counter = 0
         self._store = Parameters(self._sizes, [f._code(self._dtype) for f in functions], self._dtype)
         self._units = Units(self._store.layers, self._dtype)
-        self._inference = Units(self._store.layers, self._dtype)
+        self._inference: list[Units] = []  # one for each thread
         self._slopes = np.array([0.0] + [f._parameter for f in functions])
         self._weights = self._store.weights(self._store.data)
         self._biases = self._store.biases(self._store.data)
@@ -142,7 +144,9 @@ class Network:
         self._inference_rows = max(64, min(INFERENCE_ROWS, INFERENCE_BYTES // bytes_of_row))
         self._snapshot = aligned_zeros(0, self._dtype)
         self._progress = np.zeros(training.PROGRESS, np.int64)
+        self._sync = aligned_zeros(barrier.SYNC, np.dtype(np.int64))
         self._step_loss = np.zeros(1)
+        self._no_costs = np.empty(0)
         self._no_order = np.empty(0, np.int64)
         self._no_labels = np.empty(0, np.int64)
         self._no_targets = np.empty((0, self._sizes[-1]), self._dtype)
@@ -485,10 +489,11 @@ class Network:
             fresh = self._prepare(rule)
             if training.step[self._dtype](
                 self._store.layers, rule._code, rule._hyper, rule._steps + 1, self._store.data,
-                self._store.gradients, rule._moments, self._snapshot,
+                self._store.gradients, rule._moments, self._snapshot, self._sync,
             ):  # fmt: skip
                 rule._steps += 1
             else:
+                self._sync[:] = 0
                 layer = self._layer_at_fault()
                 self._restore(rule, fresh)
                 raise DivergenceError(
@@ -538,9 +543,10 @@ class Network:
         inputs, targets, labels = self._data("X", X, "y", y)
         weights = self._weights_of(sample_weight, len(inputs))
         with self._alone:
-            fresh = self._begin(optimizer, len(inputs))
+            threads = self._worthwhile(len(inputs), 1)
+            fresh = self._begin(optimizer, len(inputs), threads)
             cost = self._train(
-                optimizer, inputs, targets, labels, weights, self._no_order, len(inputs), self._step_loss, 1, 1
+                optimizer, inputs, targets, labels, weights, self._no_order, len(inputs), self._step_loss, 1, 1, threads
             )
             if self._progress[training.STATUS] == training.GOOD:
                 self._end(optimizer)
@@ -848,10 +854,19 @@ class Network:
             self._snapshot = aligned_zeros(size, self._dtype)
         return fresh
 
-    def _begin(self, rule: Optimizer, batch: int) -> bool:
+    @property
+    def _most(self) -> int:
+        """Threads at most."""
+        return usable() if self._threads == "auto" else int(self._threads)
+
+    def _worthwhile(self, rows: int, steps: int) -> int:
+        """How many threads to take for so many passes over so many rows."""
+        return 1 if self._threads == 1 else worth(self._most, 3.0 * self._store.data.size * rows, steps)
+
+    def _begin(self, rule: Optimizer, batch: int, threads: int) -> bool:
         """Make ready for training; return whether the optimizer was a fresh one."""
         self._rows, self._has_gradients = 0, False
-        self._units.reserve(batch)
+        self._units.reserve(batch, threads)
         if batch > DEPTH_BLOCK:
             self._store.reserve_gradients()
         state = self._progress
@@ -865,26 +880,55 @@ class Network:
         rule._steps = int(self._progress[training.STEPS])
         self._counter = int(self._progress[training.COUNTER])
 
-    def _train(self, rule, inputs, targets, labels, weights, order, batch, losses, epochs, steps) -> float:
-        return training.train[self._dtype](
-            self._units.layers, self._slopes, self._store.data, self._store.gradients, rule._moments, self._snapshot,
-            self._units.data, inputs, targets, labels, *self._domain, weights, order, batch, self._key,
-            *self._loss_numbers, rule._code, rule._hyper, self._progress, losses, epochs, steps,
-        )  # fmt: skip
+    def _train(self, rule, inputs, targets, labels, weights, order, batch, losses, epochs, steps, threads) -> float:
+        cost = 0.0
+
+        def work(thread: int, threads: int) -> None:
+            nonlocal cost
+            layers, share = self._units.tables[thread]
+            result = training.train[self._dtype](
+                layers, share, self._slopes, self._store.data, self._store.gradients, rule._moments, self._snapshot,
+                self._units.data, inputs, targets, labels, *self._domain, weights, order, batch, self._key,
+                *self._loss_numbers, rule._code, rule._hyper, self._progress, losses, epochs, steps, thread, threads,
+                self._sync,
+            )  # fmt: skip
+            if thread == 0:
+                cost = result
+
+        self._sync[:] = 0
+        together(threads, work, self._give_up)
+        return cost
+
+    def _give_up(self) -> None:
+        """Let the threads that wait for one that failed return."""
+        self._sync[barrier.FAILED] = 1
 
     def _infer(self, inputs, targets, labels, weights, outputs=None) -> float:
-        self._inference.reserve(min(self._inference_rows, len(inputs)))
-        total = float(weights.sum(dtype=np.float64)) if len(weights) else float(len(inputs))
-        cost, status = training.infer[self._dtype](
-            self._inference.layers, self._slopes, self._store.data, self._inference.data, self._inference.capacity,
-            inputs, self._no_targets if outputs is None else outputs, targets, labels, *self._domain, weights, total,
-            self._no_order, *self._loss_numbers,
-        )  # fmt: skip
-        if status == training.BAD_INPUT:
+        n, capacity = len(inputs), self._inference_rows
+        total = float(weights.sum(dtype=np.float64)) if len(weights) else float(n)
+        costs = self._no_costs if outputs is not None else np.zeros(-(-n // capacity))
+        states = []
+
+        def work(thread: int, threads: int) -> None:
+            units = self._inference[thread]
+            units.reserve(min(capacity, n))
+            states.append(
+                training.infer[self._dtype](
+                    units.layers, self._slopes, self._store.data, units.data, capacity, inputs,
+                    self._no_targets if outputs is None else outputs, targets, labels, *self._domain, weights, total,
+                    self._no_order, *self._loss_numbers, costs, thread, threads,
+                )  # fmt: skip
+            )
+
+        threads = min(self._worthwhile(n, 1), -(-n // capacity))
+        while len(self._inference) < threads:
+            self._inference.append(Units(self._store.layers, self._dtype))
+        together(threads, work, _nothing)
+        if training.BAD_INPUT in states:
             raise _not_finite("X", inputs)
-        if status == training.BAD_TARGET:
+        if training.BAD_TARGET in states:
             self._blame_targets("y", targets, labels)
-        return cost
+        return float(costs.sum())
 
     def _failure(self, rule, fresh, cost, inputs, targets, labels, batch, epochs, history) -> Exception:
         """Put everything back to the end of the last good epoch, and return what to raise."""
@@ -1015,6 +1059,10 @@ def _dtype(dtype: Any) -> np.dtype:
         elif isinstance(dtype, (type, np.dtype)) and np.dtype(dtype) == known:
             return known
     raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+
+
+def _nothing() -> None:
+    """There is nothing to give up where no thread waits for another."""
 
 
 def _not_finite(name: str, array: np.ndarray) -> ValueError:

@@ -10,20 +10,21 @@ from .simd import any_lanes, first_lanes, fma, lanes, load, load_partial, splat,
 
 
 @njit(inline=False)
-def gather_inputs(layers, X, order, start, rows, units):
-    """a^(0) = the chosen rows of X (n, D^(0)), all finite; overwrites, padding with 0."""
+def gather_inputs(layers, X, order, start, rows, first, end, units):
+    """a^(0) = the chosen rows of X (n, D^(0)), columns first..end-1, all finite; overwrites, with zeros in the rest of
+    the last vector."""
     width, stride, a = layers[0, WIDTH], layers[0, STRIDE], layers[0, A]
     nothing = splat(units, 0.0)  # gains x · 0: 0, or NaN where x is NaN or infinite
-    whole = width - width % lanes(units)
+    whole = end - (end - first) % lanes(units)
     for i in range(rows):
         source = (order[start + i] if len(order) > 0 else start + i) * width
         row = a + i * stride
-        for k in range(0, whole, lanes(units)):
+        for k in range(first, whole, lanes(units)):
             x = load(X, source + k)
             nothing = fma(x, 0.0, nothing)
             store(units, row + k, x)
-        if whole < width:
-            x = load_partial(X, source + whole, width - whole)
+        if whole < end:
+            x = load_partial(X, source + whole, end - whole)
             nothing = fma(x, 0.0, nothing)
             store(units, row + whole, x)
     return not any_lanes(nothing != 0.0)
@@ -81,9 +82,9 @@ def total_weight(weights, order, start, rows):
 
 
 @njit
-def all_finite(values):
-    """Whether no entry of a flat array of whole vectors is NaN or infinite."""
+def all_finite(values, first, end):
+    """Whether no entry of ``values[first:end]``, whole vectors, is NaN or infinite."""
     nothing = splat(values, 0.0)
-    for i in range(0, len(values), lanes(values)):
+    for i in range(first, end, lanes(values)):
         nothing = fma(load(values, i), 0.0, nothing)
     return not any_lanes(nothing != 0.0)

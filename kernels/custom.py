@@ -102,11 +102,10 @@ def activation_of_numbers(f, derivative):
 
 
 def loss_of_vectors(f, derivative):
-    """Return Σ r · factor · f(a, t), and overwrite δ by r · factor · derivative(a, t), 0 in the padding."""
+    """Overwrite c by r · factor · Σ f(a, t) of each row, and δ by r · factor · derivative(a, t), 0 in the padding."""
 
-    def loss(data, size, t, a, delta, r, stride, rows, columns, factor):
+    def loss(data, size, t, a, delta, r, c, stride, rows, columns, factor):
         units = array_at(data, size)
-        cost = 0.0
         for i in range(rows):
             weight = splat(units, units[r + i] * factor)
             total = splat(units, 0.0)
@@ -115,8 +114,8 @@ def loss_of_vectors(f, derivative):
                 a_k, t_k = load(units, a + at), load(units, t + at)
                 total += select(inside, splat(units, f(a_k, t_k)), 0.0)
                 store(units, delta + at, select(inside, splat(units, derivative(a_k, t_k)) * weight, 0.0))
-            cost += sum_lanes(total * weight)
-        return cost
+            units[c + i] = sum_lanes(total * weight)
+        return 0.0
 
     return loss
 
@@ -124,16 +123,16 @@ def loss_of_vectors(f, derivative):
 def loss_of_numbers(f, derivative):
     """The same."""
 
-    def loss(data, size, t, a, delta, r, stride, rows, columns, factor):
+    def loss(data, size, t, a, delta, r, c, stride, rows, columns, factor):
         units = array_at(data, size)
-        cost = 0.0
         for i in range(rows):
-            weight = units[r + i] * factor
+            weight, cost = units[r + i] * factor, 0.0
             for at in range(i * stride, i * stride + columns):
                 a_k, t_k = units[uint64(a + at)], units[uint64(t + at)]
                 cost += f(a_k, t_k) * weight
                 units[uint64(delta + at)] = derivative(a_k, t_k) * weight
-        return cost
+            units[c + i] = cost
+        return 0.0
 
     return loss
 

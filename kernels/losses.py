@@ -8,7 +8,7 @@ import math
 
 from .activations import SIGMOID, SOFTMAX, multiply_by_slope
 from .jit import njit
-from .layers import ACTIVATION, DELTA, ROW_WEIGHT, STRIDE, TARGET, WIDTH, A, Z
+from .layers import ACTIVATION, DELTA, ROW_LOSS, ROW_WEIGHT, STRIDE, TARGET, WIDTH, A, Z
 from .simd import (
     absolute,
     by_dtype,
@@ -91,10 +91,9 @@ def _loss_and_slope(code, t, a, z, p):
 
 
 @njit
-def _sum_over_outputs(code, parameter, factor, units, z, a, t, delta, r, stride, rows, columns):
-    """Return Σ r · factor · loss, and overwrite δ by r · factor · slope, 0 in the padding."""
+def _sum_over_outputs(code, parameter, factor, units, z, a, t, delta, r, c, stride, rows, columns):
+    """Overwrite c by r · factor · Σ loss of each row, and δ by r · factor · slope, 0 in the padding."""
     p = splat(units, parameter)
-    cost = 0.0
     for i in range(rows):
         weight = splat(units, units[r + i] * factor)
         total = splat(units, 0.0)
@@ -104,17 +103,15 @@ def _sum_over_outputs(code, parameter, factor, units, z, a, t, delta, r, stride,
             loss, slope = _loss_and_slope(code, load(units, t + at), load(units, a + at), load(units, z + at), p)
             total += select(inside, loss, 0.0)
             store(units, delta + at, select(inside, slope * weight, 0.0))
-        cost += sum_lanes(total * weight)
-    return cost
+        units[c + i] = sum_lanes(total * weight)
 
 
 @njit
-def _cross_entropy_of_softmax(units, z, a, t, delta, r, stride, rows, columns):
+def _cross_entropy_of_softmax(units, z, a, t, delta, r, c, stride, rows, columns):
     """−Σ t log a = Σ t (log Σ exp(z − max z) − (z − max z)), and δ = r (a − t): nothing overflows.
 
     The largest a is 1 / Σ exp(z − max z).
     """
-    cost = 0.0
     for i in range(rows):
         z_i, a_i, t_i, d_i = z + i * stride, a + i * stride, t + i * stride, delta + i * stride
         weight = splat(units, units[r + i])
@@ -128,26 +125,34 @@ def _cross_entropy_of_softmax(units, z, a, t, delta, r, stride, rows, columns):
             t_k = load(units, t_i + k)
             total += select(t_k > 0.0, t_k * (shift - load(units, z_i + k)), 0.0)
             store(units, d_i + k, (load(units, a_i + k) - t_k) * weight)
-        cost += sum_lanes(total * weight)
-    return cost
+        units[c + i] = sum_lanes(total * weight)
 
 
 @njit(inline=False)
 def output_error(layers, loss, parameter, slope_parameter, units, rows):
-    """Overwrite δ^(L) from t and z^(L), a^(L); return C."""
+    """Overwrite δ^(L) from t and z^(L), a^(L), and write down what each observation adds to C."""
     last = len(layers) - 1
     z, a, t, delta = layers[last, Z], layers[last, A], layers[last, TARGET], layers[last, DELTA]
-    r, stride, columns = layers[last, ROW_WEIGHT], layers[last, STRIDE], layers[last, WIDTH]
+    r, c, stride, columns = layers[last, ROW_WEIGHT], layers[last, ROW_LOSS], layers[last, STRIDE], layers[last, WIDTH]
     activation = layers[last, ACTIVATION]
     factor = 1.0 / columns if loss != SQUARED_ERROR and loss != CROSS_ENTROPY else 1.0
     if loss == CROSS_ENTROPY and activation == SOFTMAX:
-        return _cross_entropy_of_softmax(units, z, a, t, delta, r, stride, rows, columns)
+        _cross_entropy_of_softmax(units, z, a, t, delta, r, c, stride, rows, columns)
+        return
     shortcut = loss == BINARY_CROSS_ENTROPY and activation == SIGMOID
     code = BINARY_OF_SIGMOID if shortcut else loss
     if code >= CUSTOM:
-        cost = call_block(code, units, (t, a, delta, r, stride, rows, columns), factor)
+        call_block(code, units, (t, a, delta, r, c, stride, rows, columns), factor)
     else:
-        cost = _sum_over_outputs(code, parameter, factor, units, z, a, t, delta, r, stride, rows, columns)
+        _sum_over_outputs(code, parameter, factor, units, z, a, t, delta, r, c, stride, rows, columns)
     if not shortcut:
         multiply_by_slope(activation, slope_parameter, units, z, a, delta, stride, rows, columns)
+
+
+@njit
+def total_loss(layers, units, rows):
+    """C, summed in the order of the rows, whoever computed them."""
+    c, cost = layers[len(layers) - 1, ROW_LOSS], 0.0
+    for i in range(rows):
+        cost += units[c + i]
     return cost

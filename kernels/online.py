@@ -7,7 +7,7 @@ be. Each output is the same chain of fused products as in ``products.py``: the s
 from .activations import activate, multiply_by_slope
 from .jit import njit
 from .layers import ACTIVATION, BIASES, DELTA, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
-from .products import NONE, ONE, SCRATCH_GRADIENT, UPDATE_ROWS, few_deltas
+from .products import NONE, ONE, SCRATCH_GRADIENT, UPDATE_ROWS, few_deltas, middle
 from .simd import TILE_VECTORS, fma, lanes, load, load_tile, splat, store, store_tile, tile_fma
 from .updates import update
 
@@ -18,20 +18,26 @@ CHAINS = 4
 @njit
 def forward_row(layers, m, p, parameters, units):
     """z^(m) = a^(m-1) W^(m) + b^(m) and a^(m) = σ^(m)(z^(m)); overwrites both."""
-    depth, a = layers[m - 1, WIDTH], layers[m - 1, A]
+    depth, half, a = layers[m - 1, WIDTH], middle(layers, m), layers[m - 1, A]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     z, k = layers[m, Z], 0
     while k + CHAINS * lanes(units) <= stride:
         tile = load_tile(parameters, b + k, NONE, 1, CHAINS)
-        for j in range(depth):
+        for j in range(half):
             tile = tile_fma(tile, units, a + j, NONE, parameters, w + j * stride + k)
         store_tile(units, z + k, NONE, tile)
         k += CHAINS * lanes(units)
     for i in range(k, width, lanes(units)):
         total = load(parameters, b + i)
-        for j in range(depth):
+        for j in range(half):
             total = fma(splat(units, units[a + j]), load(parameters, w + j * stride + i), total)
         store(units, z + i, total)
+    if half < depth:
+        for i in range(0, width, lanes(units)):
+            total = splat(units, 0.0)
+            for j in range(half, depth):
+                total = fma(splat(units, units[a + j]), load(parameters, w + j * stride + i), total)
+            store(units, z + i, load(units, z + i) + total)
     activate(layers[m, ACTIVATION], p, units, z, layers[m, A], stride, ONE, width)
 
 
@@ -46,16 +52,17 @@ def delta_row(layers, m, p, parameters, units):
 
 
 @njit
-def update_row(layers, m, optimizer, rates, decay, parameters, moments, units):
-    """Update W^(m) and b^(m) from ∂C/∂W^(m) = a^(m-1) δ^(m)ᵀ and ∂C/∂b^(m) = δ^(m), a piece at a time."""
+def update_row(layers, m, first, end, optimizer, rates, decay, parameters, moments, units):
+    """Update rows first..end-1 of W^(m) from ∂C/∂W^(m) = a^(m-1) δ^(m)ᵀ, and with the last one b^(m) from ∂C/∂b^(m) =
+    δ^(m), a piece at a time."""
     depth, a = layers[m - 1, WIDTH], layers[m - 1, A]
     width, stride, delta = layers[m, WIDTH], layers[m, STRIDE], layers[m, DELTA]
     g = layers[0, SCRATCH] + SCRATCH_GRADIENT // units.itemsize
     for k in range(0, width, TILE_VECTORS * lanes(units)):
         columns = min(TILE_VECTORS * lanes(units), width - k)
-        at = layers[m, WEIGHTS] + k
-        for j in range(0, depth, UPDATE_ROWS):
-            piece = min(UPDATE_ROWS, depth - j)
+        at = layers[m, WEIGHTS] + first * stride + k
+        for j in range(first, end, UPDATE_ROWS):
+            piece = min(UPDATE_ROWS, end - j)
             for v in range(0, columns, lanes(units)):
                 slope = load(units, delta + k + v)
                 for i in range(piece):

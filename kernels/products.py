@@ -18,6 +18,7 @@ into, and a row's outputs are the same at any position and batch size.
 import numpy as np
 
 from .activations import SOFTMAX, activate, multiply_by_slope
+from .barrier import border
 from .jit import njit
 from .layers import ACTIVATION, BIASES, DELTA, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
 from .simd import (
@@ -56,9 +57,12 @@ UPDATE_ROWS = 10 * TILE_ROWS
 LARGE = 1 << 19
 #: Strides. Numba would compile a function anew for each literal integer it is called with, so these are int64.
 NONE, ONE = np.int64(0), np.int64(1)
-#: Scratch of the products, in bytes from its beginning: zeros; a packed panel or block of columns of B; gradients with
-#: their biases; A's block, or a strip of it, with the tile that its last rows leave unfilled.
-SCRATCH_PANEL = TILE_VECTORS * VECTOR_BYTES
+#: The sum of z^(1) over so many inputs is taken in two halves, which two threads can take side by side.
+HALVES = 256
+#: Scratch of the products, in bytes from its beginning: zeros; a panel of biases; a packed panel or block of columns of
+#: B; gradients with their biases; A's block, or a strip of it, with the tile that its last rows leave unfilled.
+SCRATCH_BIASES = TILE_VECTORS * VECTOR_BYTES
+SCRATCH_PANEL = 2 * SCRATCH_BIASES
 SCRATCH_GRADIENT = SCRATCH_PANEL + COLUMNS_BYTES
 SCRATCH_BLOCK = SCRATCH_GRADIENT + (UPDATE_ROWS + 1) * (COLUMNS * 4 + VECTOR_BYTES)
 SCRATCH_BYTES = SCRATCH_BLOCK + BLOCK_BYTES + (TILE_ROWS + 2) * DEPTH_BLOCK * 8
@@ -202,61 +206,95 @@ def pack_columns(units, a, a_step, rows, terms, packed):
             target += TILE_ROWS
 
 
+@njit
+def middle(layers, m):
+    """Where the second half of the sum z^(m) = b + Σ_j a_j W[j] begins: half-way for layer 1 of many inputs, which two
+    threads can then begin side by side; else at the end."""
+    depth = layers[m - 1, WIDTH]
+    return border(depth, TILE_ROWS, 1, 2) if m == 1 and depth >= HALVES else depth
+
+
 @njit(inline=False)
-def forward_product(layers, m, p, parameters, units, rows):
-    """z^(m) = a^(m-1) W^(m) + b^(m) and a^(m) = σ^(m)(z^(m)); overwrites both. p is the activation's parameter."""
+def forward_product(layers, m, first, end, p, parameters, units, rows):
+    """z^(m) = a^(m-1) W^(m) + b^(m) and a^(m) = σ^(m)(z^(m)); overwrites both. p is the activation's parameter.
+
+    The second half of the sum is taken in the place of δ^(m). Of a half alone, terms first..end-1, nothing more is made.
+    """
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
-    z, a_out, code = layers[m, Z], layers[m, A], layers[m, ACTIVATION]
+    z, delta, a_out, code, half = layers[m, Z], layers[m, DELTA], layers[m, A], layers[m, ACTIVATION], middle(layers, m)
+    zeros, biases = layers[0, SCRATCH], layers[0, SCRATCH] + SCRATCH_BIASES // units.itemsize
     packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
     row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
     far, large = stride * units.itemsize >= PACK_BYTES, depth * stride * units.itemsize >= LARGE
+    whole = end - first == depth
     for i in range(0, rows, row_block):
         block = min(row_block, rows - i)
-        for k in range(0, depth, DEPTH_BLOCK):
-            end = min(k + DEPTH_BLOCK, depth)
+        for k in range(first, end, DEPTH_BLOCK):
+            k_end = min(k + DEPTH_BLOCK, end)
             a_at, a_tile, a_row, a_step = block_of_rows(
-                units, a + i * a_stride + k, a_stride, block, end - k, width, layers
+                units, a + i * a_stride + k, a_stride, block, k_end - k, width, layers
             )
             for j in range(0, width, TILE_VECTORS * lanes(units)):
                 vectors = min(TILE_VECTORS, -(-(width - j) // lanes(units)))
-                c = z + i * stride + j
-                for t in range(k, end, TERMS):
-                    terms, a_t, w_at = min(TERMS, end - t), a_at + (t - k) * a_step, w + t * stride + j
+                at, t = i * stride + j, k
+                while t < k_end:
+                    terms = min(TERMS, (half if t < half else k_end) - t, k_end - t)
+                    a_t, w_at, c = a_at + (t - k) * a_step, w + t * stride + j, (z if t < half else delta) + at
                     if large:  # the same rows of the next panel
                         fetch(parameters, w_at + vectors * lanes(units), stride, terms, vectors)
+                    begin, begin_row = c, stride
+                    if t == 0:
+                        copy_panel(parameters, b + j, stride, units, biases, ONE, vectors)
+                        begin, begin_row = biases, NONE
+                    elif t == half:
+                        begin, begin_row = zeros, NONE
                     if far and block >= PACK_ROWS:
                         step = vectors * lanes(units)
                         copy_panel(parameters, w_at, stride, units, packed, terms, vectors)
-                        if t == 0:
-                            panel(parameters, b + j, NONE, units, a_t, a_tile, a_row, a_step, units, packed, step,
-                                  units, c, stride, block, terms, vectors)  # fmt: skip
-                        else:
-                            panel(units, c, stride, units, a_t, a_tile, a_row, a_step, units, packed, step,
-                                  units, c, stride, block, terms, vectors)  # fmt: skip
-                    elif t == 0:
-                        panel(parameters, b + j, NONE, units, a_t, a_tile, a_row, a_step, parameters, w_at, stride,
+                        panel(units, begin, begin_row, units, a_t, a_tile, a_row, a_step, units, packed, step,
                               units, c, stride, block, terms, vectors)  # fmt: skip
                     else:
-                        panel(units, c, stride, units, a_t, a_tile, a_row, a_step, parameters, w_at, stride,
+                        panel(units, begin, begin_row, units, a_t, a_tile, a_row, a_step, parameters, w_at, stride,
                               units, c, stride, block, terms, vectors)  # fmt: skip
-                if end == depth and code != SOFTMAX:
+                    t += terms
+                if whole and k_end == depth and code != SOFTMAX:
                     columns = min(vectors * lanes(units), width - j)
-                    activate(code, p, units, c, a_out + i * stride + j, stride, block, columns)
-    if code == SOFTMAX:
+                    if half < depth:
+                        add(units, z + at, delta + at, stride, block, columns)
+                    activate(code, p, units, z + at, a_out + at, stride, block, columns)
+    if whole and code == SOFTMAX:
+        if half < depth:
+            add(units, z, delta, stride, rows, width)
         activate(code, p, units, z, a_out, stride, rows, width)
 
 
+@njit
+def finish(layers, m, p, units, rows):
+    """z^(m) and a^(m) from both halves of the sum."""
+    z, delta, stride, width = layers[m, Z], layers[m, DELTA], layers[m, STRIDE], layers[m, WIDTH]
+    add(units, z, delta, stride, rows, width)
+    activate(layers[m, ACTIVATION], p, units, z, layers[m, A], stride, rows, width)
+
+
+@njit
+def add(units, z, delta, stride, rows, columns):
+    """z ← z + its second half, which stands in the place of δ."""
+    for i in range(rows):
+        for j in range(i * stride, i * stride + columns, lanes(units)):
+            store(units, z + j, load(units, z + j) + load(units, delta + j))
+
+
 @njit(inline=False)
-def delta_product(layers, m, p, parameters, units, rows):
-    """δ^(m) = (δ^(m+1) W^(m+1)ᵀ) ⊙ σ^(m)′(z^(m)); overwrites. p is the activation's parameter."""
+def delta_product(layers, m, p, parameters, units, rows, batch):
+    """δ^(m) = (δ^(m+1) W^(m+1)ᵀ) ⊙ σ^(m)′(z^(m)) for some rows of a batch; overwrites. p is the activation's parameter."""
     width, stride, code = layers[m, WIDTH], layers[m, STRIDE], layers[m, ACTIVATION]
     depth, a_stride, a = layers[m + 1, WIDTH], layers[m + 1, STRIDE], layers[m + 1, DELTA]
     z, a_out, delta, w = layers[m, Z], layers[m, A], layers[m, DELTA], layers[m + 1, WEIGHTS]
     zeros = layers[0, SCRATCH]
     packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
     row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
-    if rows * width < 4 * lanes(units):
+    if batch * width < 4 * lanes(units):  # the same way of summing for all rows of a batch
         few_deltas(w, a_stride, depth, parameters, a, delta, stride, width, units, rows)
         multiply_by_slope(code, p, units, z, a_out, delta, stride, rows, width)
         return
@@ -300,8 +338,8 @@ def few_deltas(w, w_row, depth, parameters, a, delta, stride, width, units, rows
 
 
 @njit(inline=False)
-def weight_gradient(layers, m, gradients, units, rows):
-    """∂C/∂W^(m) = a^(m-1)ᵀ δ^(m) and ∂C/∂b^(m) = Σ_i δ^(m); overwrites."""
+def weight_gradient(layers, m, first, end, gradients, units, rows):
+    """∂C/∂W^(m) = a^(m-1)ᵀ δ^(m), its rows first..end-1, and with the last one ∂C/∂b^(m) = Σ_i δ^(m); overwrites."""
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     delta, zeros = layers[m, DELTA], layers[0, SCRATCH]
@@ -309,8 +347,8 @@ def weight_gradient(layers, m, gradients, units, rows):
     packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
     row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
     many = width > (PACK_PANELS_COLUMNS - 1) * TILE_VECTORS * lanes(units)
-    for j in range(0, depth, row_block):
-        block = min(row_block, depth - j)
+    for j in range(first, end, row_block):
+        block = min(row_block, end - j)
         for i in range(0, rows, DEPTH_BLOCK):
             observations = min(DEPTH_BLOCK, rows - i)
             a_at, a_tile, a_step = a + i * a_stride + j, ONE, a_stride
@@ -329,12 +367,14 @@ def weight_gradient(layers, m, gradients, units, rows):
                     else:
                         panel(gradients, c, stride, units, a_t, a_tile, ONE, a_step, units, packed + t * step, step,
                               gradients, c, stride, block, terms, vectors)  # fmt: skip
-    sum_rows(units, delta, stride, rows, width, gradients, b)
+    if end == depth:
+        sum_rows(units, delta, stride, rows, width, gradients, b)
 
 
 @njit(inline=False)
-def weight_update(layers, m, optimizer, rates, decay, parameters, moments, units, rows):
-    """Update W^(m) and b^(m) from the gradients of at most DEPTH_BLOCK observations, which are not kept.
+def weight_update(layers, m, first, end, optimizer, rates, decay, parameters, moments, units, rows):
+    """Update rows first..end-1 of W^(m), and with the last one b^(m), from the gradients of at most DEPTH_BLOCK
+    observations, which are not kept.
 
     A few rows of ∂C/∂W at a time are summed into scratch, and their parameters updated while they are in the cache.
     """
@@ -350,13 +390,13 @@ def weight_update(layers, m, optimizer, rates, decay, parameters, moments, units
     for k in range(0, width, most):
         columns = min(most, width - k)
         g_row = -(-columns // panel_width) * panel_width + lanes(units)  # an odd number of vectors: all L1 sets
-        copied = depth >= PACK_ROWS and columns > lanes(units)
+        copied = end - first >= PACK_ROWS and columns > lanes(units)
         if copied:
             for c in range(0, columns, panel_width):
                 vectors = min(TILE_VECTORS, -(-(columns - c) // lanes(units)))
                 copy_panel(units, delta + k + c, stride, units, packed + c * rows, rows, vectors)
-        for j in range(0, depth, tall):
-            piece, at = min(tall, depth - j), w + j * stride + k
+        for j in range(first, end, tall):
+            piece, at = min(tall, end - j), w + j * stride + k
             a_at, a_tile, a_step = a + j, ONE, a_stride
             if columns > (PACK_PANELS_COLUMNS - 1) * panel_width and rows >= PACK_ROWS:
                 pack_columns(units, a_at, a_stride, piece, rows, strip)

@@ -46,6 +46,7 @@ import operator
 import os
 import platform
 import re
+import sys
 
 from llvmlite import ir
 from numba import types
@@ -419,6 +420,76 @@ def _named(definition, name, doc):
 
 prefetch = _prefetch("prefetch", 3, "Ask for the cache line of ``array.flat[index]`` in L1. Any index will do.")
 prefetch_l2 = _prefetch("prefetch_l2", 2, "Ask for the cache line of ``array.flat[index]`` in L2. Any index will do.")
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Between threads
+# ------------------------------------------------------------------------------------------------------------
+
+
+def _place(context, builder, array_type, args, access):
+    """Address of ``array.flat[index]``, the first two of ``args``."""
+    return _address(context, builder, array_type, *args[:2], _i64(1), access)
+
+
+@intrinsic
+def atomic_add(typingctx, array, index, value):
+    """Add to an int64 of an array, as one action that all threads see in one order; return what was there before."""
+
+    def codegen(context, builder, sig, args):
+        place = _place(context, builder, array, args, "atomic addition")
+        return builder.atomic_rmw("add", place, args[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def atomic_load(typingctx, array, index):
+    """An int64 of an array, and with it all that its writer wrote before."""
+
+    def codegen(context, builder, sig, args):
+        place = _place(context, builder, array, args, "atomic load")
+        return builder.load_atomic(place, "seq_cst", 8)
+
+    return types.int64(array, types.intp), codegen
+
+
+@intrinsic
+def atomic_store(typingctx, array, index, value):
+    """Write an int64 of an array, and let whoever loads it see all that was written before."""
+
+    def codegen(context, builder, sig, args):
+        place = _place(context, builder, array, args, "atomic store")
+        builder.store_atomic(args[2], place, "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def spin(typingctx):
+    """Tell the processor that this is a loop that waits: for some cycles the core is its other thread's."""
+
+    def codegen(context, builder, sig, args):
+        if platform.machine() in ("x86_64", "AMD64", "i686"):
+            _call(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
+        elif platform.machine() in ("aarch64", "arm64"):
+            _call(builder, "llvm.aarch64.hint", ir.VoidType(), [_i32(1)])  # YIELD
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def give_way(typingctx):
+    """Let the operating system run another thread on this core, if one is ready."""
+
+    def codegen(context, builder, sig, args):
+        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+        builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(_i32, []), name), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 # ------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,10 @@ An entry gets plain arrays and numbers: ``layers`` (the layer table), ``slopes``
 layer's activation), ``parameters``, ``gradients``, ``moments`` and ``units`` as ``layers.py`` describes them,
 ``X`` (n, D^(0)), ``targets`` (n, D^(L)) or ``labels`` (n,), the other one being empty, ``weights`` (n,) or empty, and
 ``order``, the order in which rows are taken (empty: as they stand).
+
+``train`` may run in several threads at once: each takes some rows of a batch through the network and back, and updates
+some rows of each W. docs/threads.md says why every number comes out the same. A thread's ``layers`` has a scratch of
+its own, and ``share`` is a layer table that the thread fills: the same network, with the thread's rows as its batch.
 """
 
 import math
@@ -12,14 +16,15 @@ import numpy as np
 from numba import types
 
 from .activations import multiply_by_slope
+from .barrier import BAD_INPUTS, BAD_PARAMETERS, BAD_TARGETS, border, wait
 from .batches import all_finite, gather_inputs, gather_targets, total_weight, weigh_rows
 from .jit import njit
-from .layers import ACTIVATION, BIASES, DELTA, STRIDE, WEIGHTS, WIDTH, A, Z
-from .losses import output_error
+from .layers import ACTIVATION, BIASES, DELTA, ROW_LOSS, ROW_WEIGHT, STRIDE, TARGET, WEIGHTS, WIDTH, A, Z
+from .losses import output_error, total_loss
 from .online import delta_row, forward_row, update_row
-from .products import DEPTH_BLOCK, delta_product, forward_product, weight_gradient, weight_update
+from .products import DEPTH_BLOCK, NONE, ONE, delta_product, finish, forward_product, middle, weight_gradient, weight_update
 from .random import permute
-from .simd import lanes, load, store
+from .simd import TILE_ROWS, lanes, load, store
 from .updates import WEIGHT_DECAY, rates_of_step, update
 
 # What ``train`` keeps in ``progress`` (int64) from one call to the next.
@@ -32,6 +37,9 @@ STATUS = 5  # one of the following
 GOOD, BAD_PARAMETERS, BAD_INPUT, BAD_TARGET, DIVERGED = range(5)
 PROGRESS = 6
 
+#: Rows of a batch are shared out by so many, and so are numbers of which only the sum or a copy is wanted.
+GRAIN, BLOCK = 4, 1024
+
 
 def _array(dimensions, dtype=None, readonly=False):
     return lambda number: types.Array(dtype or number, dimensions, "C", readonly=readonly)
@@ -40,14 +48,15 @@ def _array(dimensions, dtype=None, readonly=False):
 #: The types of the entries' arguments, T being the network's dtype. Data may be read-only.
 TYPES = {
     **dict.fromkeys(("parameters", "gradients", "moments", "snapshot", "units"), _array(1)),
-    **dict.fromkeys(("slopes", "hyper", "losses"), _array(1, types.float64)),
-    **dict.fromkeys(("order", "progress"), _array(1, types.int64)),
+    **dict.fromkeys(("slopes", "hyper", "losses", "costs"), _array(1, types.float64)),
+    **dict.fromkeys(("order", "progress", "sync"), _array(1, types.int64)),
     **dict.fromkeys(("X", "targets"), _array(2, readonly=True)),
     **dict.fromkeys(
-        ("rows", "capacity", "batch", "loss", "optimizer", "number", "epochs", "steps"), lambda number: types.int64
+        ("rows", "capacity", "batch", "loss", "optimizer", "number", "epochs", "steps", "thread", "threads"),
+        lambda number: types.int64,
     ),
     **dict.fromkeys(("low", "high", "total", "loss_parameter"), lambda number: types.float64),
-    "layers": _array(2, types.int64),
+    **dict.fromkeys(("layers", "share"), _array(2, types.int64)),
     "labels": _array(1, types.int64, readonly=True),
     "weights": _array(1, readonly=True),
     "outputs": _array(2),
@@ -56,72 +65,98 @@ TYPES = {
 
 
 @njit
-def forward_pass(layers, slopes, parameters, units, rows):
-    """z^(m) = a^(m-1) W^(m) + b^(m), a^(m) = σ^(m)(z^(m)) for m = 1..L."""
-    for m in range(1, len(layers)):
+def forward_pass(layers, first, slopes, parameters, units, rows):
+    """z^(m) = a^(m-1) W^(m) + b^(m), a^(m) = σ^(m)(z^(m)) for m = first..L."""
+    for m in range(first, len(layers)):
         if rows == 1:
             forward_row(layers, m, slopes[m], parameters, units)
         else:
-            forward_product(layers, m, slopes[m], parameters, units, rows)
+            forward_product(layers, m, NONE, layers[m - 1, WIDTH], slopes[m], parameters, units, rows)
 
 
 @njit
 def backward_pass(layers, slopes, parameters, gradients, units, rows):
     """From δ^(L): every ∂C/∂W^(m), ∂C/∂b^(m) and δ^(m) = (δ^(m+1) W^(m+1)ᵀ) ⊙ σ^(m)′(z^(m))."""
     for m in range(len(layers) - 1, 0, -1):
-        weight_gradient(layers, m, gradients, units, rows)
+        weight_gradient(layers, m, NONE, layers[m - 1, WIDTH], gradients, units, rows)
         if m > 1:
-            delta_product(layers, m - 1, slopes[m - 1], parameters, units, rows)
+            delta_product(layers, m - 1, slopes[m - 1], parameters, units, rows, rows)
 
 
 @njit
-def descend(layers, slopes, optimizer, rates, decay, parameters, gradients, moments, units, rows):
-    """The backward pass and the update of every layer from its gradient, once δ of the layer before it is known.
-
-    Many rows are summed up in ``gradients``; of few, a layer's gradient never exists as a whole.
-    """
-    if rows == 1:
-        for m in range(len(layers) - 1, 0, -1):
-            if m > 1:
-                delta_row(layers, m - 1, slopes[m - 1], parameters, units)
-            update_row(layers, m, optimizer, rates, decay, parameters, moments, units)
-        return
-    for m in range(len(layers) - 1, 0, -1):
-        if m > 1:
-            delta_product(layers, m - 1, slopes[m - 1], parameters, units, rows)
-        if rows > DEPTH_BLOCK:
-            weight_gradient(layers, m, gradients, units, rows)
-            update_layer(layers, m, optimizer, rates, decay, parameters, gradients, moments)
+def delta_pass(layers, slopes, parameters, units, rows, batch):
+    """From δ^(L), every δ^(m) of some rows of a batch."""
+    for m in range(len(layers) - 2, 0, -1):
+        if rows == 1 and batch == 1:
+            delta_row(layers, m, slopes[m], parameters, units)
         else:
-            weight_update(layers, m, optimizer, rates, decay, parameters, moments, units, rows)
+            delta_product(layers, m, slopes[m], parameters, units, rows, batch)
 
 
 @njit
-def update_layer(layers, m, optimizer, rates, decay, parameters, gradients, moments):
-    """Update W^(m) and b^(m) from the stored gradients."""
-    w, b, stride, width = layers[m, WEIGHTS], layers[m, BIASES], layers[m, STRIDE], layers[m, WIDTH]
-    update(optimizer, rates, decay, gradients, w, stride, parameters, w, stride, moments, layers[m - 1, WIDTH], width)
-    update(optimizer, rates, 0.0, gradients, b, stride, parameters, b, stride, moments, np.int64(1), width)
+def update_pass(layers, optimizer, rates, decay, parameters, gradients, moments, units, rows, thread, threads):
+    """Update the thread's rows of every W^(m), and b^(m) with the last of them, from a and δ of the whole batch.
+
+    Many observations are summed up in ``gradients``; of few, a layer's gradient never exists as a whole.
+    """
+    for m in range(len(layers) - 1, 0, -1):
+        depth = layers[m - 1, WIDTH]
+        first, end = border(depth, TILE_ROWS, thread, threads), border(depth, TILE_ROWS, thread + 1, threads)
+        if first == end:
+            continue
+        if rows == 1:
+            update_row(layers, m, first, end, optimizer, rates, decay, parameters, moments, units)
+        elif rows > DEPTH_BLOCK:
+            weight_gradient(layers, m, first, end, gradients, units, rows)
+            update_layer(layers, m, first, end, optimizer, rates, decay, parameters, gradients, moments)
+        else:
+            weight_update(layers, m, first, end, optimizer, rates, decay, parameters, moments, units, rows)
+
+
+@njit
+def update_layer(layers, m, first, end, optimizer, rates, decay, parameters, gradients, moments):
+    """Update rows first..end-1 of W^(m), and with the last one b^(m), from the stored gradients."""
+    b, stride, width = layers[m, BIASES], layers[m, STRIDE], layers[m, WIDTH]
+    w = layers[m, WEIGHTS] + first * stride
+    update(optimizer, rates, decay, gradients, w, stride, parameters, w, stride, moments, end - first, width)
+    if end == layers[m - 1, WIDTH]:
+        update(optimizer, rates, 0.0, gradients, b, stride, parameters, b, stride, moments, ONE, width)
 
 
 @njit(inline=False)
-def keep(parameters, moments, snapshot):
+def keep(parameters, moments, snapshot, thread, threads, sync):
     """Copy θ and the moments, in this order, to ``snapshot``; if θ is not finite, copy nothing and return False."""
-    if not all_finite(parameters):
+    first, end = border(len(parameters), BLOCK, thread, threads), border(len(parameters), BLOCK, thread + 1, threads)
+    if not all_finite(parameters, first, end):
+        sync[BAD_PARAMETERS] = 1
+    if threads > 1 and not wait(sync, threads):
         return False
-    for i in range(0, len(parameters), lanes(parameters)):
+    if sync[BAD_PARAMETERS] != 0:
+        return False
+    first, end = border(len(snapshot), BLOCK, thread, threads), border(len(snapshot), BLOCK, thread + 1, threads)
+    for i in range(first, min(end, len(parameters)), lanes(parameters)):
         store(snapshot, i, load(parameters, i))
-    for i in range(0, len(moments), lanes(moments)):
-        store(snapshot, len(parameters) + i, load(moments, i))
+    for i in range(max(first, len(parameters)), end, lanes(moments)):
+        store(snapshot, i, load(moments, i - len(parameters)))
     return True
+
+
+@njit
+def take_share(layers, share, first):
+    """Make ``share`` the table of the rows of a batch from ``first`` on."""
+    for m in range(len(layers)):
+        offset = first * layers[m, STRIDE]
+        for name in (Z, A, DELTA, TARGET):
+            share[m, name] = layers[m, name] + offset
+        share[m, ROW_WEIGHT], share[m, ROW_LOSS] = layers[m, ROW_WEIGHT] + first, layers[m, ROW_LOSS] + first
 
 
 @njit(entry=TYPES)
 def forward(layers, slopes, parameters, units, X, order):
     """Fill z and a of every layer for the rows of X; return whether X was finite."""
-    good = gather_inputs(layers, X, order, 0, len(X), units)
+    good = gather_inputs(layers, X, order, 0, len(X), NONE, layers[0, WIDTH], units)
     if good:
-        forward_pass(layers, slopes, parameters, units, len(X))
+        forward_pass(layers, ONE, slopes, parameters, units, len(X))
     return good
 
 
@@ -132,9 +167,9 @@ def backward(layers, slopes, parameters, gradients, units, rows, targets, labels
     if not gather_targets(layers, targets, labels, low, high, order, 0, rows, units):
         return np.nan
     weigh_rows(layers, weights, total_weight(weights, order, 0, rows), order, 0, rows, units)
-    cost = output_error(layers, loss, loss_parameter, slopes[len(slopes) - 1], units, rows)
+    output_error(layers, loss, loss_parameter, slopes[len(slopes) - 1], units, rows)
     backward_pass(layers, slopes, parameters, gradients, units, rows)
-    return cost
+    return total_loss(layers, units, rows)
 
 
 @njit(entry=TYPES)
@@ -148,45 +183,49 @@ def backward_from_delta(layers, slopes, parameters, gradients, units, rows):
 
 
 @njit(entry=TYPES)
-def step(layers, optimizer, hyper, number, parameters, gradients, moments, snapshot):
+def step(layers, optimizer, hyper, number, parameters, gradients, moments, snapshot, sync):
     """Update number ``number`` from the stored gradients; return whether all parameters are finite after it."""
-    good = keep(parameters, moments, snapshot)
+    good = keep(parameters, moments, snapshot, NONE, ONE, sync)
     rates = rates_of_step(optimizer, hyper, number)
     for m in range(1, len(layers)):
-        update_layer(layers, m, optimizer, rates, hyper[WEIGHT_DECAY], parameters, gradients, moments)
-    return good and all_finite(parameters)
+        update_layer(
+            layers, m, NONE, layers[m - 1, WIDTH], optimizer, rates, hyper[WEIGHT_DECAY], parameters, gradients, moments
+        )
+    return good and all_finite(parameters, NONE, len(parameters))
 
 
 @njit(entry=TYPES)
 def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labels, low, high, weights, total, order,
-          loss, loss_parameter):  # fmt: skip
-    """Outputs of X into ``outputs`` (unless it is empty), the loss where targets are given, ``capacity`` rows a time.
+          loss, loss_parameter, costs, thread, threads):  # fmt: skip
+    """Outputs of X into ``outputs`` (unless it is empty), and what each chunk of ``capacity`` rows adds to the loss into
+    ``costs`` where targets are given; of several threads each takes every so many chunks.
 
-    Returns the loss (0 without targets) and GOOD, BAD_INPUT or BAD_TARGET.
+    Returns GOOD, BAD_INPUT or BAD_TARGET.
     """
     last = len(layers) - 1
     width, stride, a = layers[last, WIDTH], layers[last, STRIDE], layers[last, A]
-    cost = 0.0
-    for start in range(0, len(X), capacity):
+    for start in range(thread * capacity, len(X), threads * capacity):
         rows = min(capacity, len(X) - start)
-        if not gather_inputs(layers, X, order, start, rows, units):
-            return cost, BAD_INPUT
-        forward_pass(layers, slopes, parameters, units, rows)
+        if not gather_inputs(layers, X, order, start, rows, NONE, layers[0, WIDTH], units):
+            return BAD_INPUT
+        forward_pass(layers, ONE, slopes, parameters, units, rows)
         if len(outputs) > 0:
             for i in range(rows):
                 for k in range(width):
                     outputs[start + i, k] = units[a + i * stride + k]
         if len(targets) > 0 or len(labels) > 0:
             if not gather_targets(layers, targets, labels, low, high, order, start, rows, units):
-                return cost, BAD_TARGET
+                return BAD_TARGET
             weigh_rows(layers, weights, total, order, start, rows, units)
-            cost += output_error(layers, loss, loss_parameter, slopes[last], units, rows)
-    return cost, GOOD
+            output_error(layers, loss, loss_parameter, slopes[last], units, rows)
+            costs[start // capacity] = total_loss(layers, units, rows)
+    return GOOD
 
 
 @njit(entry=TYPES)
-def train(layers, slopes, parameters, gradients, moments, snapshot, units, X, targets, labels, low, high, weights,
-          order, batch, key, loss, loss_parameter, optimizer, hyper, progress, losses, epochs, steps):  # fmt: skip
+def train(layers, share, slopes, parameters, gradients, moments, snapshot, units, X, targets, labels, low, high,
+          weights, order, batch, key, loss, loss_parameter, optimizer, hyper, progress, losses, epochs, steps, thread,
+          threads, sync):  # fmt: skip
     """Train until ``epochs`` epochs are done, or for ``steps`` steps, whichever comes first; return the last loss.
 
     ``progress`` says where to go on and is brought up to date; ``losses[e]`` gathers the loss of epoch e, and an empty
@@ -194,42 +233,78 @@ def train(layers, slopes, parameters, gradients, moments, snapshot, units, X, ta
     and ``snapshot`` holds the state at the end of the last good epoch.
     """
     n, last, decay = len(X), len(layers) - 1, hyper[WEIGHT_DECAY]
-    cost = 0.0
-    progress[STATUS] = GOOD
-    if progress[EPOCH] == 0 and progress[POSITION] == 0 and not keep(parameters, moments, snapshot):
-        progress[STATUS] = BAD_PARAMETERS
-        return cost
-    while progress[EPOCH] < epochs and steps > 0:
-        start = progress[POSITION]
-        if start == 0 and len(order) > 0:
-            permute(order, key, np.uint64(progress[COUNTER]))
-            progress[COUNTER] += n
-        rows = min(batch, n - start)
-        if not gather_inputs(layers, X, order, start, rows, units):
-            progress[STATUS] = BAD_INPUT
-            break
-        if not gather_targets(layers, targets, labels, low, high, order, start, rows, units):
-            progress[STATUS] = BAD_TARGET
-            break
-        total = total_weight(weights, order, start, rows)
-        weigh_rows(layers, weights, total, order, start, rows, units)
-        forward_pass(layers, slopes, parameters, units, rows)
-        cost = output_error(layers, loss, loss_parameter, slopes[last], units, rows)
-        if not math.isfinite(cost):
-            progress[STATUS] = DIVERGED
-            break
-        if total > 0:
-            progress[STEPS] += 1
-            rates = rates_of_step(optimizer, hyper, progress[STEPS])
-            descend(layers, slopes, optimizer, rates, decay, parameters, gradients, moments, units, rows)
-        losses[progress[EPOCH]] += cost * rows / n
-        steps -= 1
-        progress[POSITION] += rows
-        if progress[POSITION] == n:
-            if not keep(parameters, moments, snapshot):
-                progress[STATUS] = DIVERGED
+    epoch, position, number = progress[EPOCH], progress[POSITION], progress[STEPS]
+    counter, good_number, status, cost = progress[COUNTER], progress[GOOD_STEPS], GOOD, 0.0
+    if epoch == 0 and position == 0 and not keep(parameters, moments, snapshot, thread, threads, sync):
+        status = BAD_PARAMETERS
+    while status == GOOD and epoch < epochs and steps > 0:
+        if position == 0 and len(order) > 0:
+            if thread == 0:
+                permute(order, key, np.uint64(counter))
+            counter += n
+            if threads > 1 and not wait(sync, threads):
                 break
-            progress[POSITION] = 0
-            progress[EPOCH] += 1
-            progress[GOOD_STEPS] = progress[STEPS]
+        rows = min(batch, n - position)
+        # The thread's rows of the batch, there and back. But where W^(1) has more rows than the batch, only those rows
+        # of it that the thread updates, its half of the sum z^(1), which stays with it: the others' would come from
+        # another core at every step.
+        first, end = border(rows, GRAIN, thread, threads), border(rows, GRAIN, thread + 1, threads)
+        mine, start, m, half = layers, position + first, 1, middle(layers, ONE)
+        lower, upper = 0, layers[0, WIDTH]
+        halves = threads % 2 == 0 and rows < upper and half < upper
+        if halves:
+            lower, upper = (0, half) if 2 * thread < threads else (half, upper)
+        if not gather_inputs(layers, X, order, position, rows, lower, upper, units):
+            sync[BAD_INPUTS] = 1
+        if threads > 1:
+            mine = share
+            if halves:
+                several = threads // 2
+                low_row = border(rows, GRAIN, thread % several, several)
+                high_row = border(rows, GRAIN, thread % several + 1, several)
+                take_share(layers, share, low_row)
+                forward_product(share, ONE, lower, upper, slopes[1], parameters, units, high_row - low_row)
+                if not wait(sync, threads):
+                    break
+            take_share(layers, share, first)
+            if halves:
+                finish(share, ONE, slopes[1], units, end - first)
+                m = 2
+        forward_pass(mine, m, slopes, parameters, units, end - first)
+        if not gather_targets(mine, targets, labels, low, high, order, start, end - first, units):
+            sync[BAD_TARGETS] = 1
+        total = total_weight(weights, order, position, rows)
+        weigh_rows(mine, weights, total, order, start, end - first, units)
+        output_error(mine, loss, loss_parameter, slopes[last], units, end - first)
+        delta_pass(mine, slopes, parameters, units, end - first, rows)
+        if threads > 1 and not wait(sync, threads):
+            break
+        cost = total_loss(layers, units, rows)
+        if sync[BAD_INPUTS] != 0:
+            status = BAD_INPUT
+        elif sync[BAD_TARGETS] != 0:
+            status = BAD_TARGET
+        elif not math.isfinite(cost):
+            status = DIVERGED
+        if status != GOOD:
+            break
+        # The thread's rows of each W.
+        if total > 0:
+            number += 1
+            rates = rates_of_step(optimizer, hyper, number)
+            update_pass(layers, optimizer, rates, decay, parameters, gradients, moments, units, rows, thread, threads)
+            if threads > 1 and not wait(sync, threads):
+                break
+        if thread == 0:
+            losses[epoch] += cost * rows / n
+        steps -= 1
+        position += rows
+        if position == n:
+            if keep(parameters, moments, snapshot, thread, threads, sync):
+                epoch, position, good_number = epoch + 1, 0, number
+            else:
+                status = DIVERGED
+    if thread == 0:
+        progress[EPOCH], progress[POSITION], progress[STEPS] = epoch, position, number
+        progress[GOOD_STEPS], progress[COUNTER], progress[STATUS] = good_number, counter, status
     return cost

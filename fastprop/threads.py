@@ -1,0 +1,137 @@
+"""Threads that go through a kernel together, and how many of them are worth it.
+
+A kernel holds no lock of Python's while it runs, so ordinary threads run it side by side and meet at the barriers of
+``kernels/barrier.py``. Between two calls they wait for work, which costs nothing; a child process that ``fork`` made
+starts its own. docs/threads.md describes the whole.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+Lock = threading.Lock
+_acquire, _release = type(Lock()).acquire, type(Lock()).release
+
+
+class _Worker:
+    """A daemon thread that does one piece of work each time ``called`` is released, and then releases ``finished``."""
+
+    def __init__(self) -> None:
+        self.work: Callable[[], None] | None = None
+        self.called, self.finished = Lock(), Lock()
+        self.called.acquire()
+        self.finished.acquire()
+        threading.Thread(target=self._run, name="fastprop", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self.called.acquire()
+            if self.work is not None:
+                self.work()
+            self.work = None  # let go of what it holds
+            self.finished.release()
+
+
+_idle: list[_Worker] = []  # append and pop are atomic
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)  # threads do not survive a fork
+
+
+def together(threads: int, work: Callable[[int, int], None], give_up: Callable[[], None]) -> None:
+    """Call ``work(thread, threads)`` for each thread of 0..threads-1 at the same time, the first one here.
+
+    Fewer threads where the system grants no more. If one fails, ``give_up`` must make the others return; the first
+    error is raised once all have.
+    """
+    if threads == 1:
+        return work(0, 1)
+    crew = _crew(threads - 1)
+    errors: list[BaseException] = []
+    begun: list[object] = []
+    ended: list[object] = []
+
+    def attempt(thread: int) -> None:
+        try:
+            work(thread, len(crew) + 1)
+        except BaseException as error:
+            errors.append(error)
+            give_up()
+
+    try:
+        for number, worker in enumerate(crew, start=1):
+            worker.work = lambda thread=number: attempt(thread)  # type: ignore[misc]
+        # A signal can be handled between any two bytecodes, but not within a call into C: so it is always known how
+        # many have begun, and below how many have ended.
+        begun.extend(map(_release, [worker.called for worker in crew]))
+        attempt(0)
+    except BaseException as error:  # Ctrl-C outside the kernel
+        errors.append(error)
+        give_up()
+    while len(ended) < len(begun):
+        try:
+            ended.extend(map(_acquire, [worker.finished for worker in crew[len(ended) : len(begun)]]))
+        except BaseException as error:
+            errors.append(error)
+    _idle.extend(crew)
+    if errors:
+        raise errors[0]
+
+
+def _crew(count: int) -> list[_Worker]:
+    """At most so many workers."""
+    crew: list[_Worker] = []
+    while len(crew) < count:
+        try:
+            crew.append(_idle.pop())
+        except IndexError:
+            try:
+                crew.append(_Worker())
+            except RuntimeError:  # the system grants no more threads
+                break
+    return crew
+
+
+def usable() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Pace:
+    """How many threads a training loop takes: what was fastest, as measured on the way.
+
+    The result has the same bits whatever the number, so all that is at stake is time. Which is fastest depends on the
+    shapes, and on who else is using the cores: now and then the others are tried again.
+    """
+
+    #: A slice of work in so many tries another number of threads than the fastest.
+    PERIOD = 32
+
+    def __init__(self, most: int, first: int) -> None:
+        self._seconds: dict[int, float] = {}  # for a row, by number of threads
+        self._choices = sorted({1, *(most >> k for k in range(most.bit_length()))} if most > 1 else {1})
+        self._untried = [count for count in self._choices if count != first]
+        self._slices = 0
+        self.threads = first
+
+    def saw(self, seconds: float, rows: int) -> None:
+        """Take note of how long the last slice took, and choose for the next."""
+        if len(self._choices) == 1:
+            return
+        self._seconds[self.threads] = seconds / max(rows, 1)
+        self._slices += 1
+        if self._slices % self.PERIOD == 0:
+            self._untried = [count for count in self._choices if count != self.fastest]
+        self.threads = self._untried.pop() if self._untried else self.fastest
+
+    @property
+    def fastest(self) -> int:
+        return min(self._seconds, key=self._seconds.__getitem__)
+
+
+def worth(most: int, multiplications: float, steps: int = 1) -> int:
+    """How many threads to begin with, at most ``most``, for steps of so many multiplications."""
+    alone = multiplications / 2e4  # microseconds, within a factor of two
+    called = 60.0 / max(steps, 1)  # what it takes to wake the others up
+    return most if alone / most + 1.5 + called < alone else 1
