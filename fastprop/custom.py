@@ -47,13 +47,13 @@ def loss_block(name: Any, f: Any, derivative: Any, taken: Collection[str]) -> cu
     a, t = np.concatenate([*pairs, rng.normal(0, 3, (2, 200))], axis=1)
 
     def evaluate(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        value, slope = np.empty_like(a), np.empty_like(a)
-        units = np.zeros((4, _LANES))
-        for i in range(len(a)):
-            units[:, 0] = t[i], a[i], 0, 1
-            value[i] = _call(block, units, 0, _LANES, 2 * _LANES, 3 * _LANES, _LANES, 1, 1, 1.0)
-            slope[i] = units[2, 0]
-        return value, slope
+        n = len(a)
+        units = np.zeros((3 * _LANES + 2, n))  # t, a, δ, each in rows of a vector; row weights, row losses
+        rows = units[: 3 * _LANES].reshape(3, n, _LANES)
+        rows[0, :, 0], rows[1, :, 0], units[-2] = t, a, 1
+        size = n * _LANES
+        _call(block, units, 0, size, 2 * size, 3 * size, 3 * size + n, _LANES, n, 1, 1.0)
+        return units[-1], rows[2, :, 0]
 
     _check(f"Loss {name!r}", evaluate, a, lambda i: f"a = {a[i]:g}, t = {t[i]:g}")
     return block

@@ -23,10 +23,9 @@ from .files import save
 from .fitting import Data, Run
 from .history import History
 from .interchange import to_sklearn, to_torch
-from .kernels import barrier
+from .kernels import barrier, training
 from .kernels import layers as column
 from .kernels import losses as loss_codes
-from .kernels import training
 from .kernels.products import DEPTH_BLOCK
 from .kernels.random import random_bits
 from .losses import DEFAULTS, Loss
@@ -912,13 +911,12 @@ class Network:
         def work(thread: int, threads: int) -> None:
             units = self._inference[thread]
             units.reserve(min(capacity, n))
-            states.append(
-                training.infer[self._dtype](
-                    units.layers, self._slopes, self._store.data, units.data, capacity, inputs,
-                    self._no_targets if outputs is None else outputs, targets, labels, *self._domain, weights, total,
-                    self._no_order, *self._loss_numbers, costs, thread, threads,
-                )  # fmt: skip
-            )
+            state = training.infer[self._dtype](
+                units.layers, self._slopes, self._store.data, units.data, capacity, inputs,
+                self._no_targets if outputs is None else outputs, targets, labels, *self._domain, weights, total,
+                self._no_order, *self._loss_numbers, costs, thread, threads,
+            )  # fmt: skip
+            states.append(state)
 
         threads = min(self._worthwhile(n, 1), -(-n // capacity))
         while len(self._inference) < threads:

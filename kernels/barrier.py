@@ -12,9 +12,9 @@ from .simd import atomic_add, atomic_load, atomic_store, give_way, spin
 ARRIVED = 0  # how many threads wait at the barrier
 TURN = 8  # how often all have met
 FAILED = 16  # not 0: a thread will never come
-BAD_INPUTS = 17  # not 0: a thread found such data in its rows
-BAD_TARGETS = 18
-BAD_PARAMETERS = 19
+WRONG_INPUTS = 17  # not 0: a thread found such data in its rows
+WRONG_TARGETS = 18
+WRONG_PARAMETERS = 19
 SYNC = 24
 
 #: So many looks, some microseconds, before a waiting thread lets others have its core.
@@ -44,7 +44,7 @@ def wait(sync, threads):
 
 @njit
 def border(count, grain, thread, threads):
-    """Where the part of a thread begins if 0..count-1 is shared in whole grains; the last thread's ends at ``count``."""
+    """Where the part of a thread begins if 0..count-1 is shared in whole grains; the last one ends at ``count``."""
     if thread == 0:
         return np.int64(0)
     if thread == threads:

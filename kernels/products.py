@@ -218,11 +218,12 @@ def middle(layers, m):
 def forward_product(layers, m, first, end, p, parameters, units, rows):
     """z^(m) = a^(m-1) W^(m) + b^(m) and a^(m) = σ^(m)(z^(m)); overwrites both. p is the activation's parameter.
 
-    The second half of the sum is taken in the place of δ^(m). Of a half alone, terms first..end-1, nothing more is made.
+    The second half of the sum is taken in the place of δ^(m). A half alone, terms first..end-1, stays as it is.
     """
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
-    z, delta, a_out, code, half = layers[m, Z], layers[m, DELTA], layers[m, A], layers[m, ACTIVATION], middle(layers, m)
+    z, delta, a_out = layers[m, Z], layers[m, DELTA], layers[m, A]
+    code, half = layers[m, ACTIVATION], middle(layers, m)
     zeros, biases = layers[0, SCRATCH], layers[0, SCRATCH] + SCRATCH_BIASES // units.itemsize
     packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
     row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
@@ -287,7 +288,7 @@ def add(units, z, delta, stride, rows, columns):
 
 @njit(inline=False)
 def delta_product(layers, m, p, parameters, units, rows, batch):
-    """δ^(m) = (δ^(m+1) W^(m+1)ᵀ) ⊙ σ^(m)′(z^(m)) for some rows of a batch; overwrites. p is the activation's parameter."""
+    """δ^(m) = (δ^(m+1) W^(m+1)ᵀ) ⊙ σ^(m)′(z^(m)) for rows of a batch; overwrites. p is the activation's parameter."""
     width, stride, code = layers[m, WIDTH], layers[m, STRIDE], layers[m, ACTIVATION]
     depth, a_stride, a = layers[m + 1, WIDTH], layers[m + 1, STRIDE], layers[m + 1, DELTA]
     z, a_out, delta, w = layers[m, Z], layers[m, A], layers[m, DELTA], layers[m + 1, WEIGHTS]

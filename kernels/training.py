@@ -16,13 +16,23 @@ import numpy as np
 from numba import types
 
 from .activations import multiply_by_slope
-from .barrier import BAD_INPUTS, BAD_PARAMETERS, BAD_TARGETS, border, wait
+from .barrier import WRONG_INPUTS, WRONG_PARAMETERS, WRONG_TARGETS, border, wait
 from .batches import all_finite, gather_inputs, gather_targets, total_weight, weigh_rows
 from .jit import njit
 from .layers import ACTIVATION, BIASES, DELTA, ROW_LOSS, ROW_WEIGHT, STRIDE, TARGET, WEIGHTS, WIDTH, A, Z
 from .losses import output_error, total_loss
 from .online import delta_row, forward_row, update_row
-from .products import DEPTH_BLOCK, NONE, ONE, delta_product, finish, forward_product, middle, weight_gradient, weight_update
+from .products import (
+    DEPTH_BLOCK,
+    NONE,
+    ONE,
+    delta_product,
+    finish,
+    forward_product,
+    middle,
+    weight_gradient,
+    weight_update,
+)
 from .random import permute
 from .simd import TILE_ROWS, lanes, load, store
 from .updates import WEIGHT_DECAY, rates_of_step, update
@@ -128,10 +138,10 @@ def keep(parameters, moments, snapshot, thread, threads, sync):
     """Copy θ and the moments, in this order, to ``snapshot``; if θ is not finite, copy nothing and return False."""
     first, end = border(len(parameters), BLOCK, thread, threads), border(len(parameters), BLOCK, thread + 1, threads)
     if not all_finite(parameters, first, end):
-        sync[BAD_PARAMETERS] = 1
+        sync[WRONG_PARAMETERS] = 1
     if threads > 1 and not wait(sync, threads):
         return False
-    if sync[BAD_PARAMETERS] != 0:
+    if sync[WRONG_PARAMETERS] != 0:
         return False
     first, end = border(len(snapshot), BLOCK, thread, threads), border(len(snapshot), BLOCK, thread + 1, threads)
     for i in range(first, min(end, len(parameters)), lanes(parameters)):
@@ -197,8 +207,8 @@ def step(layers, optimizer, hyper, number, parameters, gradients, moments, snaps
 @njit(entry=TYPES)
 def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labels, low, high, weights, total, order,
           loss, loss_parameter, costs, thread, threads):  # fmt: skip
-    """Outputs of X into ``outputs`` (unless it is empty), and what each chunk of ``capacity`` rows adds to the loss into
-    ``costs`` where targets are given; of several threads each takes every so many chunks.
+    """Outputs of X into ``outputs`` (unless it is empty), and the loss of each chunk of ``capacity`` rows into
+    ``costs`` where targets are given; each of several threads takes its chunks in turn.
 
     Returns GOOD, BAD_INPUT or BAD_TARGET.
     """
@@ -255,7 +265,7 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
         if halves:
             lower, upper = (0, half) if 2 * thread < threads else (half, upper)
         if not gather_inputs(layers, X, order, position, rows, lower, upper, units):
-            sync[BAD_INPUTS] = 1
+            sync[WRONG_INPUTS] = 1
         if threads > 1:
             mine = share
             if halves:
@@ -272,7 +282,7 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
                 m = 2
         forward_pass(mine, m, slopes, parameters, units, end - first)
         if not gather_targets(mine, targets, labels, low, high, order, start, end - first, units):
-            sync[BAD_TARGETS] = 1
+            sync[WRONG_TARGETS] = 1
         total = total_weight(weights, order, position, rows)
         weigh_rows(mine, weights, total, order, start, end - first, units)
         output_error(mine, loss, loss_parameter, slopes[last], units, end - first)
@@ -280,9 +290,9 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
         if threads > 1 and not wait(sync, threads):
             break
         cost = total_loss(layers, units, rows)
-        if sync[BAD_INPUTS] != 0:
+        if sync[WRONG_INPUTS] != 0:
             status = BAD_INPUT
-        elif sync[BAD_TARGETS] != 0:
+        elif sync[WRONG_TARGETS] != 0:
             status = BAD_TARGET
         elif not math.isfinite(cost):
             status = DIVERGED
