@@ -5,6 +5,7 @@ What both share is in `_Perceptron`; a subclass says what targets, outputs and p
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 import warnings
@@ -63,7 +64,7 @@ class _Perceptron(BaseEstimator):
     hidden_layer_sizes: int | Iterable[int] = (100,)
     activation: str | Activation = "relu"
     _: KW_ONLY
-    solver: str = "adam"
+    solver: str | Optimizer = "adam"
     alpha: float = 0.0001
     batch_size: int | str = "auto"
     learning_rate: str = "constant"
@@ -176,8 +177,13 @@ class _Perceptron(BaseEstimator):
     def _check_parameters(self) -> None:
         """Refuse what neither the network nor its optimizer would, or would under another name."""
         self._hidden()
-        checks.one_of("solver", self.solver, dict.fromkeys(("adam", "sgd", "lbfgs")), "")
-        checks.one_of("learning_rate", self.learning_rate, dict.fromkeys(("constant", "invscaling", "adaptive")), "")
+        if not isinstance(self.solver, Optimizer):
+            checks.one_of("solver", self.solver, dict.fromkeys(("adam", "sgd", "lbfgs")), "an Optimizer")
+        if self.learning_rate not in ("constant", "invscaling", "adaptive"):
+            raise ValueError(
+                "learning_rate must be one of constant, invscaling, adaptive (numbers go to learning_rate_init); "
+                f"got {self.learning_rate!r}"
+            )
         for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
             checks.flag(name, getattr(self, name))
         for name in ("alpha", "power_t", "tol"):
@@ -278,14 +284,17 @@ class _Perceptron(BaseEstimator):
 
         Its log-loss of several labels is their sum, binary_cross_entropy their mean.
         """
-        return self.n_outputs_ if self.loss == "log_loss" and self.out_activation_ == _SIGMOID else 1
+        differs = self.loss == "log_loss" and self.out_activation_ == _SIGMOID and not isinstance(self.solver, Optimizer)
+        return self.n_outputs_ if differs else 1
 
-    def _new_optimizer(self, scale: float) -> Optimizer:
+    def _new_optimizer(self, scale: float, decay: float) -> Optimizer:
         """An optimizer whose steps are those that scikit-learn makes from a gradient ``scale`` times as large."""
+        if isinstance(self.solver, Optimizer):
+            return copy.deepcopy(self.solver)
         if self.solver == "sgd":
             nesterov = self.nesterovs_momentum and self.momentum > 0
-            return SGD(self.learning_rate_init * scale, self.momentum, nesterov)
-        return Adam(self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon / scale)
+            return SGD(self.learning_rate_init * scale, self.momentum, nesterov, weight_decay=decay / scale)
+        return Adam(self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon / scale, weight_decay=decay / scale)
 
     def _descend(self, X, targets, weights, score, partial: bool) -> None:
         """Epoch by epoch, until it converges or for ``max_iter`` epochs; one where this is but a partial fit."""
@@ -294,11 +303,14 @@ class _Perceptron(BaseEstimator):
         if batch > n:
             warnings.warn(f"batch_size={batch} is clipped to the number of rows, {n}", stacklevel=4)
             batch = n
+        if isinstance(self.solver, Optimizer):
+            decay = 0.0  # it has its own
+        else:  # scikit-learn divides α by the weight of each batch; here it is the mean weight of a whole one
+            decay = self.alpha / (batch * (1.0 if weights is None else float(weights.mean())))
         if self._optimizer is None or not partial:
-            self._optimizer = self._new_optimizer(scale)
-        # scikit-learn divides α by the weight of each batch; here it is the mean weight of a whole one.
-        decay = self.alpha / (batch * (1.0 if weights is None else float(weights.mean())))
-        self._optimizer.weight_decay = decay / scale
+            self._optimizer = self._new_optimizer(scale, decay)
+        elif decay:
+            self._optimizer.weight_decay = decay / scale
         if (self.validation_scores_ is None) == self.early_stopping:  # set since the previous fit
             self._start_curves()
         self.n_iter_ = 0
@@ -455,7 +467,9 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
         identity, logistic, tanh, relu, or any other that `Network` knows.
     loss : str or Loss
         log_loss is cross-entropy. Any other of fastprop's losses compares the probabilities with 0 and 1.
-    solver : {"adam", "sgd", "lbfgs"}
+    solver : {"adam", "sgd", "lbfgs"} or Optimizer
+        Of an `Optimizer` each fit uses a copy; the parameters here that say how to descend, ``alpha`` too, are not
+        used then.
     alpha : float
         L2 penalty α/2 · ‖W‖², divided by the rows of a batch (by their total weight, where rows are weighted).
     batch_size : int or "auto"

@@ -106,6 +106,7 @@ SGD = {"solver": "sgd", "learning_rate_init": 0.1}
 @pytest.mark.parametrize("options", [
     {},
     {"alpha": 0.5, "activation": "tanh"},
+    {"beta_2": 0.0, "epsilon": 0.1},  # β₂ = 0 makes both places of ε one
     {"activation": "logistic", "batch_size": 50, "alpha": 0},
     SGD,
     dict(SGD, nesterovs_momentum=False, batch_size=50, alpha=0),
@@ -452,6 +453,21 @@ def test_the_best_parameters_come_back():
     assert model.best_validation_score_ == 0.9
 
 
+def test_an_optimizer_as_solver():
+    X, y = diabetes()
+    sgd = fastprop.SGD(0.05, momentum=0.8, weight_decay=0.01)
+    model = MLPRegressor(solver=sgd, random_state=0, max_iter=20).fit(X, y)
+    named = MLPRegressor(
+        solver="sgd", learning_rate_init=0.05, momentum=0.8, nesterovs_momentum=False, alpha=0.01 * 200, random_state=0,
+        max_iter=20,
+    ).fit(X, y)  # fmt: skip
+    np.testing.assert_allclose(parameters(model), parameters(named), rtol=1e-12)
+    again = clone(model).fit(X, y)
+    np.testing.assert_array_equal(parameters(model), parameters(again))
+    assert sgd.steps == 0
+    assert model.partial_fit(X, y).t_ == 21 * len(X)
+
+
 def test_interrupted():
     X, y = diabetes()
 
@@ -535,7 +551,7 @@ def test_several_threads_may_predict_at_once():
 @pytest.mark.parametrize("options", [
     {"hidden_layer_sizes": 0}, {"hidden_layer_sizes": (3, -1)}, {"hidden_layer_sizes": 2.5}, {"activation": "step"},
     {"solver": "newton"}, {"alpha": -1}, {"alpha": "0.1"}, {"batch_size": 0}, {"batch_size": 1.5},
-    {"learning_rate": "fast"}, {"learning_rate_init": 0}, {"power_t": -1}, {"max_iter": 0}, {"shuffle": 1},
+    {"learning_rate": "fast"}, {"learning_rate": 0.1}, {"solver": None}, {"learning_rate_init": 0}, {"power_t": -1}, {"max_iter": 0}, {"shuffle": 1},
     {"tol": -1}, {"warm_start": "no"}, {"momentum": 1.5, "solver": "sgd"}, {"nesterovs_momentum": 1},
     {"early_stopping": None}, {"validation_fraction": 1}, {"validation_fraction": 0.001, "early_stopping": True},
     {"beta_1": 1}, {"beta_2": -0.1}, {"epsilon": 0}, {"n_iter_no_change": 0}, {"max_fun": 0}, {"init": "he"},
