@@ -284,7 +284,9 @@ class _Perceptron(BaseEstimator):
 
         Its log-loss of several labels is their sum, binary_cross_entropy their mean.
         """
-        differs = self.loss == "log_loss" and self.out_activation_ == _SIGMOID and not isinstance(self.solver, Optimizer)
+        differs = (
+            self.loss == "log_loss" and self.out_activation_ == _SIGMOID and not isinstance(self.solver, Optimizer)
+        )
         return self.n_outputs_ if differs else 1
 
     def _new_optimizer(self, scale: float, decay: float) -> Optimizer:
