@@ -561,7 +561,7 @@ def test_several_threads_may_predict_at_once():
     {"hidden_layer_sizes": 0}, {"hidden_layer_sizes": (3, -1)}, {"hidden_layer_sizes": 2.5}, {"activation": "step"},
     {"solver": "newton"}, {"alpha": -1}, {"alpha": "0.1"}, {"batch_size": 0}, {"batch_size": 1.5},
     {"learning_rate": "fast"}, {"learning_rate": 0.1}, {"solver": None},
-   , {"learning_rate_init": 0}, {"power_t": -1}, {"max_iter": 0}, {"shuffle": 1},
+    {"learning_rate_init": 0}, {"power_t": -1}, {"max_iter": 0}, {"shuffle": 1},
     {"tol": -1}, {"warm_start": "no"}, {"momentum": 1.5, "solver": "sgd"}, {"nesterovs_momentum": 1},
     {"early_stopping": None}, {"validation_fraction": 1}, {"validation_fraction": 0.001, "early_stopping": True},
     {"beta_1": 1}, {"beta_2": -0.1}, {"epsilon": 0}, {"n_iter_no_change": 0}, {"max_fun": 0}, {"init": "he"},
