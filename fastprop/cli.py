@@ -25,6 +25,7 @@ Backpropagation in compiled kernels: train multilayer perceptrons on a CPU.
   fastprop explain xor     write a page on which to walk through backpropagation, step by step
   fastprop warmup          compile the kernels now, so that no first call has to wait
   fastprop doctor          say what was found: SIMD width, cache folder, versions, cores
+  fastprop costs           measure what backpropagation saves
   fastprop bench           measure training against NumPy and whatever else is installed
 """
 
@@ -103,6 +104,17 @@ Say what was found on this machine, and what is set in the environment. Set befo
   FASTPROP_SIMD      avx512, avx2 or portable: use no wider vectors than that
   FASTPROP_CHECKED   1: every load and store of a kernel verifies its range (slow)
   NUMBA_CACHE_DIR    the folder for compiled kernels
+"""
+
+COSTS = """\
+Compute the gradient of one observation's loss, of a network of random parameters, by finite differences, by
+one chain of local derivatives for each path from each weight, by forward mode and by backpropagation; and the
+gradient with respect to the input by multiplying Jacobians from either end. Say what each took, and how far
+it is from the gradient that training uses. Everything in float64 and in plain compiled loops.
+
+  fastprop costs --sizes 10 30 30 5
+  fastprop costs --grow width        for ever wider networks: how the costs grow with the parameters
+  fastprop costs --plot costs.png    the same as a picture, by width and by depth
 """
 
 ACTIVATIONS = "identity, sigmoid, tanh, relu, leaky_relu, elu, softplus, silu, gelu"
@@ -229,6 +241,20 @@ def build_parser(with_bench: bool = False) -> Parser:
 
     doctor = commands.add_parser("doctor", help="say what was found on this machine", description=DOCTOR)
     doctor.set_defaults(run=lambda options: _machine().doctor())
+
+    costs = commands.add_parser("costs", help="measure what backpropagation saves", description=COSTS)
+    costs.add_argument(
+        "--sizes", nargs="+", type=int, metavar="N", default=[8, 16, 16, 4], help="widths (default: 8 16 16 4)"
+    )
+    costs.add_argument("--hidden", metavar="NAME", default="tanh", help=f"{ACTIVATIONS} (default: tanh)")
+    costs.add_argument("--seed", type=int, metavar="N", default=0, help="of parameters, input and target (default: 0)")
+    costs.add_argument(
+        "--most", type=float, metavar="N", default=1e8, help="run nothing of more multiplications (default: 1e8)"
+    )
+    kinds = costs.add_mutually_exclusive_group()
+    kinds.add_argument("--grow", choices=("width", "depth"), help="measure ever larger tanh networks instead")
+    kinds.add_argument("--plot", metavar="FILE", help="draw how the costs grow by width and by depth (extra plot)")
+    costs.set_defaults(run=lambda options: _costs().command(options))
 
     bench = commands.add_parser("bench", help="measure training against other libraries")
     if with_bench:
@@ -372,3 +398,9 @@ def _machine() -> Any:
     from . import machine
 
     return machine
+
+
+def _costs() -> Any:
+    from . import costs
+
+    return costs

@@ -58,7 +58,7 @@ def test_help_and_version_import_nothing_heavy():
 
 
 @pytest.mark.parametrize("line", ["", "--help", "train --help", "train digits --help", "train xor --help",
-                                  "warmup --help", "doctor --help"])  # fmt: skip
+                                  "warmup --help", "doctor --help", "costs --help"])  # fmt: skip
 def test_help(run, line):
     code, out, err = run(line)
     assert (code, err) == (0, "")
@@ -423,3 +423,36 @@ def test_bad_files_are_one_line(run, model, line, says):
     assert err.startswith("fastprop")
     assert err.count("\n") == 1
     assert re.search(says, err)
+
+
+def test_costs(run, tmp_path):
+    code, out, err = run("costs --sizes 3 4 2 --hidden gelu --seed 3")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["network", *["3-4-2"] * 6]
+    assert "finite differences" in lines[1]
+    code, out, err = run("costs --grow depth --most 100")
+    assert (code, err) == (0, "")
+    assert out.startswith("multiplications\nnetwork")
+    assert "\nseconds\nnetwork" in out
+    code, out, err = run(f"costs --most 1000 --plot {tmp_path / 'costs.png'}")
+    assert (code, out, err) == (0, f"written to {tmp_path / 'costs.png'}\n", "")
+    assert (tmp_path / "costs.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("costs --sizes 3", "sizes must have at least two entries"),
+        ("costs --hidden swish", "hidden must be one of"),
+        ("costs --most -1", "most must be a finite number ≥ 0"),
+        ("costs --grow girth", "--grow: invalid choice"),
+        ("costs --plot none/costs.png", "No such file or directory"),
+        ("costs --plot costs.xyz", "is not supported"),
+    ],
+)
+def test_costs_refuses(run, line, message):
+    code, out, err = run(line)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1

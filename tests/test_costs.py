@@ -1,6 +1,7 @@
-"""What backpropagation saves: every method gives the gradient, and takes the multiplications that are counted by hand."""
+"""What backpropagation saves: every method gives the gradient, and takes the multiplications counted by hand."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,16 +11,11 @@ from fastprop import costs
 
 from .cases import HIDDEN, smooth_case
 
-RUNS = [
-    ("squared_error", "identity"),
-    ("binary_cross_entropy", "sigmoid"),
-    ("cross_entropy", "softmax"),
-    ("mae", "tanh"),
-]
+RUNS = {"squared_error": "identity", "binary_cross_entropy": "sigmoid", "cross_entropy": "softmax", "mae": "tanh"}
 
 
 @pytest.mark.parametrize("hidden", HIDDEN)
-@pytest.mark.parametrize(("loss", "output"), RUNS)
+@pytest.mark.parametrize(("loss", "output"), RUNS.items())
 def test_every_method_gives_the_gradient(hidden, loss, output):
     """And not only that of `Network.backward`, to which they are compared, but the NumPy reference's."""
     case = smooth_case([3, 5, 4, 3], hidden, output, loss, rows=1)
@@ -82,10 +78,8 @@ def test_how_the_costs_grow():
         },
         abs=0.03,
     )  # fmt: skip
-    deep = [
-        cost.multiplications for cost in costs.growth("depth", largest=12, most=0) if cost.method == "chain by chain"
-    ]
-    ratios = [after / before for before, after in zip(deep[6:], deep[7:], strict=False)]
+    deep = [cost.multiplications for cost in costs.growth("depth", most=0) if cost.method == "chain by chain"]
+    ratios = [after / before for before, after in pairwise(deep[6:])]
     assert all(4 < ratio < 5.2 for ratio in ratios)  # four times as many paths a layer, which are longer
 
 
@@ -142,11 +136,11 @@ def test_ones_own_functions():
     [
         (lambda net: costs.measure(net, [1.0], [0.0]), ValueError, r"x must have shape \(n, 2\), got \(1, 1\)"),
         (lambda net: costs.measure(net, np.ones((3, 2)), [0.0]), ValueError, "x must be one observation, got 3"),
-        (lambda net: costs.measure(net, [1.0, 2.0], [0.0, 1.0]), ValueError, "y must have shape"),
+        (lambda net: costs.measure(net, [1.0, 2.0], [0.0, 1.0]), ValueError, r"t must have shape \(1, 1\)"),
         (
             lambda net: costs.measure(net, [1.0, 2.0], 0, methods=["magic"]),
             ValueError,
-            r"methods\[0\] must be one of fin",
+            r"methods\[0\] must be one",
         ),
         (lambda net: costs.measure(net, [1.0, 2.0], 0, most=-1), ValueError, "most must be a finite number ≥ 0"),
         (lambda net: costs.multiplications([2, 2], "magic"), ValueError, "method must be one of finite differences, "),
