@@ -118,6 +118,7 @@ def _chains(layers, parameters, gradients, units, delta, path):
                     count += 2 * (last - m) + 1
                     more = _next_path(layers, path, m)
                 gradients[layers[m, WEIGHTS] + j * layers[m, STRIDE] + k] = total
+        path[m] = 0  # where the paths from the layers below begin
     return count
 
 
