@@ -8,7 +8,7 @@ function returns how many multiplications it made of weights, activations, slope
 from .activations import activate, multiply_by_slope
 from .jit import njit
 from .layers import ACTIVATION, BIASES, DELTA, ROW_WEIGHT, STRIDE, TARGET, WEIGHTS, WIDTH, A, Z
-from .losses import output_error
+from .losses import output_error, total_loss
 from .products import ONE
 from .training import TYPES
 
@@ -51,7 +51,8 @@ def _loss(layers, slopes, units, target, loss, loss_parameter):
     for k in range(layers[last, WIDTH]):
         units[layers[last, TARGET] + k] = target[k]
     units[layers[last, ROW_WEIGHT]] = 1.0
-    return output_error(layers, loss, loss_parameter, slopes[last], units, ONE)
+    output_error(layers, loss, loss_parameter, slopes[last], units, ONE)
+    return total_loss(layers, units, ONE)
 
 
 @njit
