@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .history import History
     from .interchange import from_sklearn, from_torch
     from .losses import Huber, Loss
+    from .microscope import Microscope
     from .network import Network
     from .optimizers import SGD, Adam, Optimizer
     from .trace import Trace
@@ -36,6 +37,7 @@ __all__ = [
     "Huber",
     "LeakyReLU",
     "Loss",
+    "Microscope",
     "Network",
     "Optimizer",
     "ProgressBar",
@@ -68,6 +70,7 @@ _HOMES = {
     "Huber": "losses",
     "LeakyReLU": "activations",
     "Loss": "losses",
+    "Microscope": "microscope",
     "Network": "network",
     "Optimizer": "optimizers",
     "ProgressBar": "callbacks",

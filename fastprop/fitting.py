@@ -72,6 +72,18 @@ class Run:
         """End the training before its next step."""
         self.stopped = True
 
+    def last_rows(self, count: int) -> Data:
+        """Copies of the ``count`` rows that were trained on last, in this epoch or the one that has just ended.
+
+        Early in an epoch the rows that come next are among them; before the first step they are the last of X.
+        """
+        n = len(self._data.inputs)
+        start = max(0, (int(self.network._progress[training.POSITION]) or n) - count)
+        rows = np.arange(start, min(n, start + count))
+        if len(self._order) and (self.epoch > 0 or self.part > 0):
+            rows = self._order[rows]
+        return Data(*(array[rows] if len(array) else array for array in self._data))
+
     def train(self) -> History:
         """Train to the end, or until it is stopped; the network is the caller's alone."""
         network, state = self.network, self.network._progress
