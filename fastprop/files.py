@@ -74,7 +74,9 @@ def save(net: Network, path: str | os.PathLike, *, optimizer: Optimizer | None =
     7
     """
     with net._alone.or_within():
-        metadata = {"network": _json({**net._arguments(), "position": net._counter})}
+        arguments = net._arguments()
+        del arguments["threads"]  # what is good on one machine may be bad on the next
+        metadata = {"network": _json({**arguments, "position": net._counter})}
         tensors = dict(_tensors(net, net._store.data))
         if optimizer is not None:
             if not isinstance(optimizer, Optimizer):
@@ -100,7 +102,8 @@ def load(path: str | os.PathLike) -> Network:
     Returns
     -------
     Network
-        With the same parameters, generator and settings: it predicts and trains the same bits.
+        With the same parameters, generator and settings: it predicts and trains the same bits. Of the settings
+        ``threads`` alone, which says nothing about results, is not in the file: set it.
 
     Raises
     ------
@@ -233,7 +236,7 @@ def contents(path: str | os.PathLike) -> tuple[Network, Optimizer | None, int]:
             for name, known in (("output", ACTIVATIONS), ("loss", LOSSES)):
                 arguments[name] = _named(arguments[name], known)
             arguments["hidden"] = [_named(one, ACTIVATIONS) for one in arguments["hidden"]]
-            net = Network(**arguments, init="zeros")
+            net = Network(**arguments, threads=1, init="zeros")
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
             raise file.refusal(f"does not describe a network that this fastprop knows: {error}") from error
         net._counter = position

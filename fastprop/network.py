@@ -122,9 +122,7 @@ class Network:
         self._seed = secrets.randbits(63) if seed is None else checks.whole("seed", seed, 0)
         if self._seed >= 2**64:
             raise ValueError(f"seed must be below 2**64, got {seed!r}")
-        if threads != "auto":
-            threads = checks.whole("threads", threads, 1)
-        self._threads = threads
+        self.threads = threads
 
         # The generator: stream _key, position _counter. Hashed, so that neighbouring seeds have nothing in common.
         self._key = random_bits.py_func(np.array([self._seed], np.uint64), np.uint64(1))[0]  # uint64 for the kernels
@@ -200,8 +198,12 @@ class Network:
 
     @property
     def threads(self) -> int | str:
-        """At most so many threads."""
+        """At most so many threads, or "auto"; it can be set between two calls."""
         return self._threads
+
+    @threads.setter
+    def threads(self, value: int | str) -> None:
+        self._threads: int | str = value if value == "auto" else checks.whole("threads", value, 1)
 
     @property
     def loss(self) -> Loss:
