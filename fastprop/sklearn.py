@@ -305,14 +305,14 @@ class _Perceptron(BaseEstimator):
         if batch > n:
             warnings.warn(f"batch_size={batch} is clipped to the number of rows, {n}", stacklevel=4)
             batch = n
+        # scikit-learn divides α by the weight of each batch; here it is the mean weight of a whole one.
+        decay = self.alpha / (batch * (1.0 if weights is None else float(weights.mean())))
         if isinstance(self.solver, Optimizer):
             decay = 0.0  # it has its own
-        else:  # scikit-learn divides α by the weight of each batch; here it is the mean weight of a whole one
-            decay = self.alpha / (batch * (1.0 if weights is None else float(weights.mean())))
         if self._optimizer is None or not partial:
             self._optimizer = self._new_optimizer(scale, decay)
-        elif decay:
-            self._optimizer.weight_decay = decay / scale
+        elif not isinstance(self.solver, Optimizer):
+            self._optimizer.weight_decay = decay / scale  # batches may have another size now
         if (self.validation_scores_ is None) == self.early_stopping:  # set since the previous fit
             self._start_curves()
         self.n_iter_ = 0

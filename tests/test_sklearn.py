@@ -402,6 +402,20 @@ def test_rows_held_out_are_never_trained_with():
     assert plain.validation_scores_ != other.validation_scores_
 
 
+def test_the_penalty_follows_the_size_of_the_batch():
+    """α/2 · ‖W‖² over the rows of each partial fit, as scikit-learn does it."""
+    X, y = diabetes()
+    options = SAME | SGD | {"alpha": 5.0, "learning_rate_init": 0.01}
+    ours, theirs = MLPRegressor(**options), neural_network.MLPRegressor(**options)
+    for rows in (slice(150), slice(30), slice(100)):
+        ours.partial_fit(X[rows], y[rows])
+        theirs.partial_fit(X[rows], y[rows])
+    np.testing.assert_allclose(parameters(ours), parameters(theirs), rtol=1e-10)
+    ours.set_params(alpha=0).partial_fit(X[:30], y[:30])
+    theirs.set_params(alpha=0).partial_fit(X[:30], y[:30])
+    np.testing.assert_allclose(parameters(ours), parameters(theirs), rtol=1e-10)
+
+
 def test_warm_start_goes_on():
     X, y = iris()
     model = MLPClassifier(random_state=0, max_iter=4, warm_start=True, solver="sgd", momentum=0.0, batch_size=30)
