@@ -101,6 +101,9 @@ def test_dead_units_are_named(rng):
     assert messages == [
         "layer 2: 88 % of relu units inactive on the last 120 rows; a smaller learning rate or leaky_relu may help"
     ]
+    net.biases[1][...] = -100
+    (message,) = warned(net, X, y, epochs=1)  # of vanishing gradients nothing: this is why
+    assert message.startswith("layer 2: 100 % of relu units inactive")
 
 
 @pytest.mark.parametrize("hidden", ["sigmoid", "tanh"])
