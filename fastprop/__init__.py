@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .history import History
     from .interchange import from_sklearn, from_torch
     from .losses import Huber, Loss
+    from .many import Ensemble, fit_many
     from .microscope import Microscope
     from .network import Network
     from .optimizers import SGD, Adam, Optimizer
@@ -33,6 +34,7 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "DivergenceError",
+    "Ensemble",
     "History",
     "Huber",
     "LeakyReLU",
@@ -43,6 +45,7 @@ __all__ = [
     "ProgressBar",
     "Trace",
     "explain",
+    "fit_many",
     "from_sklearn",
     "from_torch",
     "load",
@@ -66,6 +69,7 @@ _HOMES = {
     "Callback": "callbacks",
     "Checkpoint": "files",
     "DivergenceError": "errors",
+    "Ensemble": "many",
     "History": "history",
     "Huber": "losses",
     "LeakyReLU": "activations",
@@ -74,6 +78,7 @@ _HOMES = {
     "Network": "network",
     "Optimizer": "optimizers",
     "ProgressBar": "callbacks",
+    "fit_many": "many",
     "from_sklearn": "interchange",
     "from_torch": "interchange",
     "load": "files",

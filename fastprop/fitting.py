@@ -46,6 +46,8 @@ class Run:
         Epochs that have ended in this ``fit``, and how many there are to be.
     part : float
         Part of the current epoch that is done, from 0 to below 1.
+    threads : int
+        How many threads there may be.
     stopped : bool
         Whether a callback has called `stop`.
     error : BaseException or None
@@ -59,6 +61,7 @@ class Run:
         self.network, self.optimizer, self.epochs = network, optimizer, epochs
         self.history = History()
         self.epoch, self.part, self.stopped = 0, 0.0, False
+        self.threads = network._most
         self.error: BaseException | None = None
         self._batch, self._data, self._validation = batch, data, validation
         self._order = np.empty(len(data.inputs) if shuffle else 0, np.int64)
@@ -85,10 +88,12 @@ class Run:
         return Data(*(array[rows] if len(array) else array for array in self._data))
 
     def train(self) -> History:
-        """Train to the end, or until it is stopped; the network is the caller's alone."""
+        """Train to the end, or until it is stopped."""
+        if self.epochs == 0:
+            return self.history
         network, state = self.network, self.network._progress
-        counter, fresh = network._counter, network._begin(self.optimizer, self._batch, network._most)
-        with ExitStack() as stack:
+        with network._alone, ExitStack() as stack:
+            counter, fresh = network._counter, network._begin(self.optimizer, self._batch, self.threads)
             try:
                 for callback in self._callbacks:
                     callback.on_start(self)
@@ -107,7 +112,7 @@ class Run:
         n, batch, order = len(inputs), self._batch, self._order
         one_by_one = self._validation is not None or self._at_epochs
         steps, spent = self._steps_to_begin_with(), 0.0
-        pace = Pace(network._most, network._worthwhile(batch, min(steps, self.epochs * -(-n // batch))))
+        pace = Pace(self.threads, network._worthwhile(batch, min(steps, self.epochs * -(-n // batch)), self.threads))
         while self.epoch < self.epochs and not self.stopped:
             done, position, before = self.epoch, int(state[training.POSITION]), rule.steps
             began = time.perf_counter()

@@ -544,7 +544,7 @@ class Network:
         inputs, targets, labels = self._data("X", X, "y", y)
         weights = self._weights_of(sample_weight, len(inputs))
         with self._alone:
-            threads = self._worthwhile(len(inputs), 1)
+            threads = self._worthwhile(len(inputs), 1, self._most)
             fresh = self._begin(optimizer, len(inputs), threads)
             cost = self._train(
                 optimizer, inputs, targets, labels, weights, self._no_order, len(inputs), self._step_loss, 1, 1, threads
@@ -616,6 +616,15 @@ class Network:
         >>> net.weights[0].round(3).ravel().tolist()
         [1.0, -2.0, 0.5]
         """
+        return self._plan(
+            X, y, optimizer=optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
+            sample_weight=sample_weight, validation_data=validation_data, callbacks=callbacks, progress=progress,
+        ).train()  # fmt: skip
+
+    def _plan(
+        self, X, y, *, optimizer, epochs, batch_size, shuffle, sample_weight, validation_data, callbacks, progress
+    ) -> Run:
+        """A ``fit`` that can begin: all arguments are checked, and nothing is changed."""
         rule = self._optimizer(optimizer)
         epochs = checks.whole("epochs", epochs, 0)
         shuffle = checks.flag("shuffle", shuffle)
@@ -629,10 +638,7 @@ class Network:
         called = callbacks_of("callbacks", callbacks)
         if checks.flag("progress", progress):
             called.append(ProgressBar())
-        if epochs == 0:
-            return History()
-        with self._alone:
-            return Run(self, rule, epochs, batch, shuffle, data, validation, called).train()
+        return Run(self, rule, epochs, batch, shuffle, data, validation, called)
 
     # Looking into it.
 
@@ -860,9 +866,9 @@ class Network:
         """Threads at most."""
         return usable() if self._threads == "auto" else int(self._threads)
 
-    def _worthwhile(self, rows: int, steps: int) -> int:
-        """How many threads to take for so many passes over so many rows."""
-        return 1 if self._threads == 1 else worth(self._most, 3.0 * self._store.data.size * rows, steps)
+    def _worthwhile(self, rows: int, steps: int, most: int) -> int:
+        """How many threads to take, at most ``most``, for so many passes over so many rows."""
+        return 1 if most == 1 else worth(most, 3.0 * self._store.data.size * rows, steps)
 
     def _begin(self, rule: Optimizer, batch: int, threads: int) -> bool:
         """Make ready for training; return whether the optimizer was a fresh one."""
@@ -920,7 +926,7 @@ class Network:
             )  # fmt: skip
             states.append(state)
 
-        threads = min(self._worthwhile(n, 1), -(-n // capacity))
+        threads = min(self._worthwhile(n, 1, self._most), -(-n // capacity))
         while len(self._inference) < threads:
             self._inference.append(Units(self._store.layers, self._dtype))
         together(threads, work, _nothing)

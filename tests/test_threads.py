@@ -1,0 +1,485 @@
+"""One loop on several threads, and many networks at once: the same bits, no aborts, no hangs."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from fastprop.kernels import barrier
+
+import fastprop
+import fastprop.network
+from fastprop import threads
+
+COUNTS = (2, 3, 4, 7)
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu")
+OPTIMIZERS = {
+    "sgd": lambda: fastprop.SGD(0.01),
+    "momentum": lambda: fastprop.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "adam": lambda: fastprop.Adam(0.01),
+}
+LOSSES = {
+    "squared_error": "identity",
+    "mse": "tanh",
+    "mae": "identity",
+    "huber": "identity",
+    "binary_cross_entropy": "sigmoid",
+    "cross_entropy": "softmax",
+    "poisson": "softplus",
+}
+
+
+@pytest.fixture
+def all_threads(monkeypatch):
+    """As many threads as were asked for, however small the work."""
+    monkeypatch.setattr(fastprop.network, "worth", lambda most, *_: most)
+    monkeypatch.setattr(threads.Pace, "saw", lambda *_: None)
+
+
+def data(inputs, outputs, rows, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((rows, inputs)), rng.uniform(0, 1, (rows, outputs))
+
+
+def trained(count, sizes, rows, batch, optimizer="adam", epochs=2, **settings):
+    net = fastprop.Network(sizes, seed=3, threads=count, **settings)
+    X, y = data(sizes[0], sizes[-1], rows)
+    if settings.get("loss") == "cross_entropy":
+        y = y.argmax(axis=1)
+    weights = np.random.default_rng(1).uniform(0, 1, rows)
+    rule = OPTIMIZERS[optimizer]()
+    history = net.fit(X, y, optimizer=rule, epochs=epochs, batch_size=batch, sample_weight=weights)
+    step = net.train_step(X, y, rule)
+    return [
+        net.get_parameters(), rule._moments, np.array(history.loss), np.array(step), net.predict(X),
+        np.array(net.evaluate(X, y, weights)),
+    ]  # fmt: skip
+
+
+def assert_same_bits(expected, found):
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+# The same bits
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("sizes", "rows", "batch"),
+    [
+        ((8, 32, 32, 1), 100, 32),
+        ((3, 2, 2, 1), 29, 7),  # fewer rows and units than threads
+        ((5, 70, 1, 3), 700, 600),  # gradients are stored
+        ((40, 100, 10), 5, 1),  # one observation at a time
+        ((300, 33, 5), 130, 50),  # halves of the sum over the inputs
+        ((784, 20), 70, 64),
+        ((257, 9, 1), 9, 1),
+        ((1, 1), 3, 2),
+    ],
+)
+def test_bits_do_not_depend_on_the_number_of_threads(all_threads, sizes, rows, batch, dtype):
+    expected = trained(1, sizes, rows, batch, hidden="tanh", dtype=dtype)
+    for count in COUNTS:
+        assert_same_bits(expected, trained(count, sizes, rows, batch, hidden="tanh", dtype=dtype))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_bits_with_every_loss_and_optimizer(all_threads, loss, optimizer):
+    settings = {"loss": loss, "output": LOSSES[loss], "optimizer": optimizer}
+    expected = trained(1, (11, 19, 5), 90, 37, **settings)
+    for count in COUNTS:
+        assert_same_bits(expected, trained(count, (11, 19, 5), 90, 37, **settings))
+
+
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_bits_with_every_activation(all_threads, hidden):
+    expected = trained(1, (270, 19, 5), 90, 37, hidden=hidden)
+    assert_same_bits(expected, trained(2, (270, 19, 5), 90, 37, hidden=hidden))
+
+
+def test_the_number_of_threads_is_chosen_on_the_way_and_changes_nothing():
+    """Pace tries 1, 2 and 4 threads within one fit."""
+    found = []
+    for count in (1, 4, "auto"):
+        net = fastprop.Network([64, 256, 10], seed=0, threads=count)
+        net.fit(*data(64, 10, 2000), epochs=8)
+        found.append([net.get_parameters()])
+    assert_same_bits(found[0], found[1])
+    assert_same_bits(found[0], found[2])
+
+
+def test_pace_settles_on_the_fastest_and_tries_the_others_again():
+    pace, taken = threads.Pace(4, 4), []
+    cost = {1: 3.0, 2: 1.0, 4: 2.0}
+    for _ in range(3 * pace.PERIOD):
+        taken.append(pace.threads)
+        pace.saw(cost[pace.threads] * 100, 100)
+    assert sorted(set(taken[:3])) == [1, 2, 4]
+    assert taken[3 : pace.PERIOD] == [2] * (pace.PERIOD - 3)
+    assert taken.count(2) > 0.9 * len(taken)
+    assert {1, 4} <= set(taken[pace.PERIOD :])
+
+
+def test_small_work_stays_on_one_thread():
+    assert threads.worth(2, 3 * 9 * 1) == 1  # a step of XOR
+    assert threads.worth(2, 3 * 1024 * 1024 * 256) == 2
+
+
+# Bad data, divergence, errors
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_bad_input_is_refused_at_any_number(all_threads, count):
+    for sizes in ((4, 8, 1), (300, 8, 1)):  # rows shared out, and columns
+        X, y = data(sizes[0], 1, 64)
+        net = fastprop.Network(sizes, seed=0, threads=count)
+        before = net.get_parameters()
+        X[37, 2] = np.nan
+        with pytest.raises(ValueError, match=r"X must be finite, got nan at row 37, column 2"):
+            net.fit(X, y, batch_size=16)
+        assert_same_bits([before], [net.get_parameters()])
+        X[37, 2], y[5] = 0, np.inf
+        with pytest.raises(ValueError, match="y must be finite, got inf at row 5"):
+            net.fit(X, y, batch_size=16)
+        y[5] = 0
+        net.fit(X, y, batch_size=16)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_divergence_goes_back_to_the_last_good_epoch(all_threads, count):
+    X, y = data(300, 1, 64)
+    net = fastprop.Network([300, 8, 1], seed=0, threads=count)
+    with pytest.raises(fastprop.DivergenceError) as caught:
+        net.fit(X, 1e3 * y, optimizer=fastprop.SGD(1.0), epochs=50)
+    twin = fastprop.Network([300, 8, 1], seed=0)
+    if caught.value.epoch:
+        twin.fit(X, 1e3 * y, optimizer=fastprop.SGD(1.0), epochs=caught.value.epoch)
+    assert_same_bits([twin.get_parameters()], [net.get_parameters()])
+
+
+def test_an_error_in_one_thread_reaches_the_caller_and_the_others_return():
+    sync = np.zeros(barrier.SYNC, np.int64)
+    wait = _standalone_wait()
+
+    def give_up():
+        sync[barrier.FAILED] = 1
+
+    def work(thread, count):
+        if thread == 1:
+            raise OSError("thread 1 fails")
+        assert not wait(sync, count)
+
+    with pytest.raises(OSError, match="thread 1 fails"):
+        threads.together(3, work, give_up)
+    met = []
+    threads.together(3, lambda thread, count: met.append(thread), give_up)  # the crew is fit for more work
+    assert sorted(met) == [0, 1, 2]
+
+
+def test_fewer_threads_where_the_system_grants_no_more(monkeypatch):
+    def refuse():
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "_idle", [])
+    monkeypatch.setattr(threads, "_Worker", refuse)
+    met = []
+    threads.together(4, lambda thread, count: met.append((thread, count)), lambda: None)
+    assert met == [(0, 1)]
+
+
+def _standalone_wait():
+    from fastprop.kernels import jit
+
+    def wait(sync, count):
+        return barrier.wait(sync, count)
+
+    return jit.standalone(wait)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "many", None, True])
+def test_bad_threads(bad):
+    with pytest.raises((TypeError, ValueError), match="threads must be"):
+        fastprop.Network([1, 1], threads=bad)
+
+
+# Whatever else the process does
+
+
+def test_networks_in_several_python_threads(all_threads):
+    expected, found = trained(1, (20, 30, 3), 200, 32), {}
+
+    def run(number):
+        found[number] = trained(1 + number % 3, (20, 30, 3), 200, 32)
+
+    crew = [threading.Thread(target=run, args=(number,)) for number in range(6)]
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join(60)
+    for number in range(6):
+        assert_same_bits(expected, found[number])
+
+
+def test_one_network_in_two_threads_is_refused():
+    net = fastprop.Network([50, 400, 10], seed=0, threads=2)
+    X, y = data(50, 10, 4000)
+    thread = threading.Thread(target=lambda: net.fit(X, y, epochs=10**6, callbacks=[stop]))
+
+    class Stop(fastprop.Callback):
+        now = False
+
+        def on_step(self, run):
+            if self.now:
+                run.stop()
+
+    stop = Stop()
+    thread.start()
+    try:
+        limit = time.monotonic() + 30
+        while not net._alone._lock.locked() and time.monotonic() < limit:
+            time.sleep(0.01)
+        for call in (lambda: net.predict(X), lambda: net.fit(X, y), lambda: net.train_step(X, y, fastprop.Adam())):
+            with pytest.raises(RuntimeError, match="in use by another thread"):
+                call()
+    finally:
+        stop.now = True
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+def _in_child(count, queue):
+    import fastprop.network
+
+    fastprop.network.worth = lambda most, *_: most
+    threads.Pace.saw = lambda *_: None
+    queue.put([array.tolist() for array in trained(count, (20, 30, 3), 100, 32)])
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("first", ["parent", "child"])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_children(all_threads, method, first):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"{method} does not exist here")
+    context = multiprocessing.get_context(method)
+    if first == "parent":
+        expected = trained(2, (20, 30, 3), 100, 32)
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(2, queue))
+    child.start()
+    found = queue.get(timeout=120)
+    child.join(60)
+    assert child.exitcode == 0
+    if first == "child":
+        expected = trained(2, (20, 30, 3), 100, 32)
+    assert_same_bits(expected, [np.array(values, array.dtype) for values, array in zip(found, expected, strict=True)])
+
+
+def test_beside_a_parallel_kernel_of_numba(all_threads):
+    import numba
+
+    @numba.njit(parallel=True)
+    def total(x):
+        result = 0.0
+        for i in numba.prange(len(x)):
+            result += x[i]
+        return result
+
+    x = np.ones(100_000)
+    expected = trained(1, (20, 30, 3), 100, 32)
+    assert total(x) == 100_000
+    assert_same_bits(expected, trained(2, (20, 30, 3), 100, 32))
+    assert total(x) == 100_000
+
+
+def test_beside_scikit_learn(all_threads):
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    X, y = data(5, 1, 200)
+    expected = trained(1, (20, 30, 3), 100, 32)
+    forest = ensemble.RandomForestRegressor(n_estimators=8, n_jobs=2, random_state=0)
+    for _ in range(2):
+        forest.fit(X, y[:, 0])
+        assert_same_bits(expected, trained(2, (20, 30, 3), 100, 32))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot limit a process to a core")
+def test_more_threads_than_cores(all_threads):
+    cores = os.sched_getaffinity(0)
+    expected = trained(1, (20, 30, 3), 64, 32)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert threads.usable() == 1
+        assert_same_bits(expected, trained(4, (20, 30, 3), 64, 32))
+        assert fastprop.Network([2, 1], threads="auto")._most == 1
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+STOPPED = """
+import os, signal, sys, threading, time
+import numpy as np
+import fastprop, fastprop.network
+from fastprop import threads
+
+fastprop.network.worth = lambda most, *_: most
+threads.Pace.saw = lambda *_: None
+X = np.random.default_rng(0).standard_normal((2000, 50), dtype=np.float32)
+net = fastprop.Network([50, 100, 1], seed=0, threads=2)
+net.fit(X, X[:, 0], epochs=1)
+
+
+def sleep(signal, frame):
+    time.sleep(1)  # the main thread, while the other one waits at a barrier or for work
+
+
+signal.signal(signal.SIGALRM, sleep)
+signal.setitimer(signal.ITIMER_REAL, 0.15)
+began = time.perf_counter()
+history = net.fit(X, X[:, 0], epochs=200)
+twin = fastprop.Network([50, 100, 1], seed=0)
+twin.fit(X, X[:, 0], epochs=1)
+twin.fit(X, X[:, 0], epochs=len(history))
+print(np.array_equal(net.get_parameters(), twin.get_parameters()), time.perf_counter() - began > 1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no such timer")
+def test_a_thread_that_stops_for_a_second():
+    result = subprocess.run(
+        [sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=120, env=dict(os.environ)
+    )
+    assert result.stdout.split() == ["True", "True"], result.stderr
+
+
+INTERRUPTED = """
+import _thread, sys, threading, time
+import numpy as np
+import fastprop, fastprop.network
+from fastprop import threads
+
+fastprop.network.worth = lambda most, *_: most
+threads.Pace.saw = lambda *_: None
+count = int(sys.argv[1])
+X = np.random.default_rng(0).standard_normal((5000, 100), dtype=np.float32)
+net = fastprop.Network([100, 200, 1], seed=0, threads=count)
+net.fit(X, X[:, 0], epochs=1)
+for pause in np.linspace(0.05, 0.3, 6):
+    pressed = []
+
+    def press():
+        time.sleep(pause)
+        pressed.append(time.perf_counter())
+        _thread.interrupt_main()
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        net.fit(X, X[:, 0], epochs=10**6)
+    except KeyboardInterrupt:
+        late = time.perf_counter() - pressed[0]
+    thread.join()
+    assert late < 1.0, late  # 0.2 s, and what a busy machine adds
+    assert np.isfinite(net.get_parameters()).all()
+    net.predict(X[:10])
+print("done")
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_ctrl_c(count):
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(count)], capture_output=True, text=True, timeout=120
+    )
+    assert result.stdout.strip() == "done", result.stderr
+
+
+# Many networks
+
+
+def networks():
+    return [
+        fastprop.Network([6, 8, 1], hidden="tanh", seed=0),
+        fastprop.Network([6, 40, 20, 1], seed=1, dtype="float64"),
+        fastprop.Network([6, 1], seed=2),
+        fastprop.Network([6, 16, 1], hidden="gelu", output="sigmoid", seed=3, threads=2),
+    ]
+
+
+EACH = [
+    {"optimizer": "sgd", "epochs": 3},
+    {"batch_size": 7},
+    {"X": np.ones((5, 6)), "y": np.zeros(5), "batch_size": 5},
+    {"epochs": 0},
+]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, "auto"])
+def test_each_of_many_networks_gets_the_bits_it_would_have_got_alone(count):
+    X, y = data(6, 1, 50)
+    alone, together = networks(), networks()
+    expected = [net.fit(**{"X": X, "y": y, "epochs": 4, **mine}) for net, mine in zip(alone, EACH, strict=True)]
+    found = fastprop.fit_many(together, X, y, epochs=4, each=EACH, threads=count)
+    assert [history.loss for history in found] == [history.loss for history in expected]
+    assert_same_bits([net.get_parameters() for net in alone], [net.get_parameters() for net in together])
+
+
+def test_many_networks_and_what_is_wrong_with_one():
+    X, y = data(6, 1, 50)
+    nets = networks()
+    before = [net.get_parameters() for net in nets]
+    shared = fastprop.Adam()
+    for error, match, arguments in (
+        (ValueError, r"networks\[1\]: batch_size must be", {"each": [{}, {"batch_size": 51}, {}, {}]}),
+        (TypeError, r"networks\[0\]: .*'epoch'", {"epoch": 3}),
+        (ValueError, "each must have one entry", {"each": [{}]}),
+        (ValueError, "optimizers must differ", {"optimizer": shared}),
+        (ValueError, "diverged must be one of", {"diverged": "ignore"}),
+        (ValueError, "threads must be", {"threads": 0}),
+    ):
+        with pytest.raises(error, match=match):
+            fastprop.fit_many(nets, X, y, **arguments)
+    with pytest.raises(ValueError, match="networks must differ"):
+        fastprop.fit_many([nets[0], nets[0]], X, y)
+    with pytest.raises(TypeError, match=r"networks\[1\] must be a Network"):
+        fastprop.fit_many([nets[0], "net"], X, y)
+    assert_same_bits(before, [net.get_parameters() for net in nets])
+    assert fastprop.fit_many([], X, y) == []
+
+
+def test_one_of_many_networks_diverges():
+    X, y = data(6, 1, 50)
+    each = [{"optimizer": fastprop.SGD(rate)} for rate in (0.01, 1e20, 0.02)]
+    nets = [fastprop.Network([6, 1], seed=k) for k in range(3)]
+    with pytest.raises(fastprop.DivergenceError):
+        fastprop.fit_many(nets, X, y, epochs=5, each=each)
+    alone = fastprop.Network([6, 1], seed=2)
+    alone.fit(X, y, epochs=5, optimizer=fastprop.SGD(0.02))
+    assert_same_bits([alone.get_parameters()], [nets[2].get_parameters()])
+    nets = [fastprop.Network([6, 1], seed=k) for k in range(3)]
+    each = [{"optimizer": fastprop.SGD(rate)} for rate in (0.01, 1e20, 0.02)]
+    histories = fastprop.fit_many(nets, X, y, epochs=5, each=each, diverged="keep")
+    assert [len(history) for history in histories] == [5, 0, 5]
+
+
+def test_ensemble():
+    X, y = data(6, 1, 50)
+    ensemble = fastprop.Ensemble(fastprop.Network([6, 8, 1], seed=k) for k in range(3))
+    ensemble.fit(X, y, epochs=2)
+    outputs = np.stack([net.predict(X) for net in ensemble.networks])
+    mean, spread = ensemble.predict(X, return_std=True)
+    np.testing.assert_array_equal(mean, outputs.mean(axis=0))
+    np.testing.assert_array_equal(spread, outputs.std(axis=0))
+    np.testing.assert_array_equal(ensemble.predict(X), mean)
+    with pytest.raises(ValueError, match="at least one"):
+        fastprop.Ensemble([])
+    with pytest.raises(ValueError, match=r"3 and 1 in networks\[1\]"):
+        fastprop.Ensemble([fastprop.Network([2, 1]), fastprop.Network([3, 1])])
+    with pytest.raises(TypeError, match=r"networks\[0\] must be a Network"):
+        fastprop.Ensemble(["net"])
