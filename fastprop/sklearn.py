@@ -167,6 +167,7 @@ class _Perceptron(BaseEstimator):
             X, targets, weights = X[train], targets[train], None if weights is None else weights[train]
         if first:
             self._begin(sizes, output, loss, X.dtype, parameters, generator)
+        self.network_.threads = self.threads
 
         if self.solver == "lbfgs":
             self._minimize(X, targets, weights)
@@ -232,7 +233,7 @@ class _Perceptron(BaseEstimator):
     def _begin(self, sizes, output, loss, dtype, parameters, generator) -> None:
         """A new network, and nothing learned yet."""
         self.network_ = Network(
-            sizes, self._hidden(), output, loss=loss, dtype=dtype, init=self.init, threads=self.threads,
+            sizes, self._hidden(), output, loss=loss, dtype=dtype, init=self.init,
             seed=int(generator.randint(2**31 - 1)),
         )  # fmt: skip
         if parameters is not None:

@@ -223,6 +223,9 @@ def test_threads_give_the_same_bits(solver):
     options = {"random_state": 0, "max_iter": 5, "solver": solver, "hidden_layer_sizes": (200, 200)}
     one, two = MLPClassifier(**options).fit(X, y), MLPClassifier(**options, threads=2).fit(X, y)
     assert two.network_.threads == 2
+    assert pickle.loads(pickle.dumps(two)).network_.threads == 2
+    assert two.set_params(warm_start=True, threads=1).fit(X, y).network_.threads == 1
+    one.set_params(warm_start=True).fit(X, y)
     np.testing.assert_array_equal(parameters(one), parameters(two))
 
 
