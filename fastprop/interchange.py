@@ -61,7 +61,8 @@ def from_sklearn(estimator: Any, **options: Any) -> Network:
     if not isinstance(estimator, (regressor, classifier)):
         raise TypeError(
             "estimator must be an MLPClassifier or MLPRegressor of scikit-learn, got "
-            f"{type(estimator).__name__}; of a pipeline or a search take the step or the estimator within"
+            f"{type(estimator).__module__}.{type(estimator).__name__}; of a pipeline or a search take the step or the "
+            "estimator within, of an estimator of fastprop's its network_"
         )
     if not hasattr(estimator, "coefs_"):
         raise ValueError(f"estimator must be fitted, got {estimator!r}")

@@ -123,6 +123,22 @@ def test_onnx_labels_of_one_and_of_several_sigmoids(tmp_path, rng):
 
 
 @needs_onnx
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_onnx_labels_are_what_an_estimator_predicts(tmp_path, rng, kind):
+    estimators = pytest.importorskip("fastprop.sklearn")
+    X = rng.standard_normal((60, 4), dtype=np.float32)
+    scores = X @ rng.standard_normal((4, 3))
+    y = {
+        "binary": np.where(scores[:, 0] > 0, "yes", "no"),
+        "multiclass": np.array([5, 7, 9])[scores.argmax(axis=1)],
+        "multilabel": (scores > 0).astype(int),
+    }[kind]
+    estimator = estimators.MLPClassifier(learning_rate_init=0.02, tol=0.01, random_state=0).fit(X, y)
+    estimator.network_.to_onnx(tmp_path / "net.onnx", classes=estimator.classes_)
+    assert run_onnx(tmp_path / "net.onnx", X)["label"].tolist() == estimator.predict(X).tolist()
+
+
+@needs_onnx
 def test_onnx_labels_of_a_tie_are_the_first_as_argmax_says(tmp_path):
     net = fastprop.Network([2, 3], output="softmax", init="zeros")
     net.to_onnx(tmp_path / "net.onnx", classes=["a", "b", "c"])
