@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import nullcontext
 from hashlib import sha256
@@ -472,6 +473,27 @@ def test_saving_refuses_anothers_optimizer(path, data):
     with pytest.raises(ValueError, match="epoch must be an integer ≥ 0, got -1"):
         net.save(path, optimizer=adam, epoch=-1)
     assert path.read_bytes() == before
+
+
+def test_only_the_thread_that_trains_saves_meanwhile(path, data):
+    net, refused = fastprop.Network([3, 2], seed=0), []
+
+    class Save(fastprop.Callback):
+        def on_epoch_end(self, run):
+            def elsewhere():
+                for save in (lambda: net.save(path), lambda: pickle.dumps(net)):
+                    with pytest.raises(RuntimeError, match="in use by another thread"):
+                        save()
+                    refused.append(save)
+
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            thread.join()
+            net.save(path)
+
+    net.fit(*data, callbacks=[Save()])
+    assert len(refused) == 2
+    assert_same(net, fastprop.load(path))
 
 
 def test_a_disk_that_is_full_leaves_the_old_file(path, monkeypatch):
