@@ -11,7 +11,6 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,8 +29,6 @@ METHODS = GRADIENT + INPUT_GRADIENT
 #: How far a method's gradient may be from that of `Network.backward`, relative to its largest entry, in float64 and
 #: away from kinks: a central difference has two errors of about ε^(2/3); the others round a little differently.
 TOLERANCE = {method: 1e-6 if method == "finite differences" else 1e-10 for method in METHODS}
-
-NEEDS_MATPLOTLIB = "the plot needs matplotlib: pip install 'fastprop-numba[plot]'"
 
 
 class Cost(NamedTuple):
@@ -298,12 +295,7 @@ def plot(by_width: Iterable[Cost], by_depth: Iterable[Cost]) -> Any:
     >>> [axes.get_title() for axes in figure.axes]
     ['ever wider: w-w-w-w', 'ever deeper: 4-4-…-4', '', '']
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(NEEDS_MATPLOTLIB) from error
-
-    figure = Figure(figsize=(11, 8), layout="constrained")
+    figure = _figure(figsize=(11, 8), layout="constrained")
     grid = figure.subplots(2, 2, sharex="col", sharey="row")
     styles = dict(zip(METHODS, ("C0o-", "C1s-", "C2^-", "C3D-", "C4v:", "C5*:"), strict=True))
     for column, costs in enumerate((list(by_width), list(by_depth))):
@@ -321,13 +313,20 @@ def plot(by_width: Iterable[Cost], by_depth: Iterable[Cost]) -> Any:
     return figure
 
 
+def _figure(**options: Any) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("the plot needs matplotlib: pip install 'fastprop-numba[plot]'") from error
+    return Figure(**options)
+
+
 def command(options: Namespace) -> int:
     """What ``fastprop costs`` does; return the exit code."""
     from .network import Network
 
-    if options.plot and find_spec("matplotlib") is None:
-        raise ImportError(NEEDS_MATPLOTLIB)
     if options.plot:
+        _figure().savefig(options.plot)  # so that a wrong name is refused before everything is measured
         figure = plot(*(growth(by, most=options.most, seed=options.seed) for by in ("width", "depth")))
         figure.savefig(options.plot, dpi=120)
         print(f"written to {options.plot}")

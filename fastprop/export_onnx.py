@@ -15,7 +15,7 @@ from .safetensors import renamed_into
 if TYPE_CHECKING:
     from .network import Network
 
-#: Version 17 of the operators, in version 8 of the format: what ONNX Runtime 1.13 (2022) and later run.
+#: Version 17 of the operators, in version 8 of the format: those of ONNX 1.12 (2022).
 OPSET, FORMAT = 17, 8
 #: A model is one protocol buffer, which ends at 2 GiB.
 LARGEST = 2**31 - 2**20

@@ -1,6 +1,7 @@
 """What backpropagation saves: every method gives the gradient, and takes the multiplications counted by hand."""
 
 import math
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -172,3 +173,9 @@ def test_the_plot_has_every_point(tmp_path):
     drawn = {axes: axes.lines[1].get_ydata() for axes in figure.axes}
     assert list(drawn[figure.axes[1]]) == [cost.multiplications for cost in deep if cost.method == "chain by chain"]
     assert np.isnan(drawn[figure.axes[3]][-1])  # not run: a gap
+
+
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"the plot needs matplotlib: pip install 'fastprop-numba\[plot\]'"):
+        costs.plot([], [])
