@@ -27,8 +27,9 @@ FORMULAS = {
     "silu": "z / (1 + exp{f}(-z))",
     "gelu": f"z / (1 + exp{{f}}(-z * ({GELU_LINEAR!r}{{f}} + {GELU_CUBIC!r}{{f}} * z * z)))",
 }
-#: Names that C99 or C++ keep for themselves: keywords and macros, the functions of <math.h>, each also with the
-#: suffixes f and l, and the other functions of the library (ISO/IEC 9899:1999, annex B).
+#: Names that C99 or C++ keep for themselves: keywords and macros (also of gcc's own C), the functions of <math.h>, each
+#: also with the suffixes f and l, and the other functions of the library (ISO/IEC 9899:1999, annex B). The last of the
+#: keywords are what the functions call their arguments.
 KEYWORDS = """
     alignas alignof and and_eq asm assert auto bitand bitor bool break case catch char class compl complex const
     const_cast constexpr continue decltype default delete do double dynamic_cast else enum errno explicit export extern
@@ -37,7 +38,10 @@ KEYWORDS = """
     size_t sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef
     typeid typename typeof union unsigned using virtual void volatile wchar_t while xor xor_eq
     fpclassify isfinite isgreater isgreaterequal isinf isless islessequal islessgreater isnan isnormal isunordered
-    signbit double_t float_t
+    signbit double_t float_t max_align_t math_errhandling linux unix i386
+    FP_FAST_FMA FP_FAST_FMAF FP_FAST_FMAL FP_ILOGB0 FP_ILOGBNAN FP_INFINITE FP_NAN FP_NORMAL FP_SUBNORMAL FP_ZERO
+    HUGE_VAL HUGE_VALF HUGE_VALL INFINITY MATH_ERREXCEPT MATH_ERRNO NAN NULL
+    x y i rows
 """
 MATHEMATICS = """
     acos acosh asin asinh atan atan2 atanh cabs cacos cacosh carg casin casinh catan catanh cbrt ccos ccosh ceil cexp
@@ -173,7 +177,7 @@ def to_c(net: Network, path: str | PathLike, *, name: str = "predict") -> None:
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) or "__" in name or name in TAKEN:
         raise ValueError(
             "name must be a name that C leaves to users: letters, digits and single underscores, a letter first, no "
-            f"keyword and no function of the C library; got {name!r}"
+            f"keyword, no function or macro of the C library, none of x, y, i and rows; got {name!r}"
         )
     layers = layers_of(net, "C")
     with renamed_into(path) as file:

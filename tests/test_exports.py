@@ -278,7 +278,25 @@ def test_the_same_network_is_the_same_file(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a b", "1st", "_net", "a__b", "é", "while", "class", "exp", "tanhf", "malloc", "main", "size_t", "net\n"],
+    [
+        "",
+        "a b",
+        "1st",
+        "_net",
+        "a__b",
+        "é",
+        "while",
+        "class",
+        "exp",
+        "tanhf",
+        "malloc",
+        "main",
+        "size_t",
+        "net\n",
+        "x",
+        "rows",
+        "NAN",
+    ],
 )
 def test_names_that_c_keeps_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match="name must be a name that C leaves to users"):
@@ -302,6 +320,25 @@ def test_every_function_of_the_c_library_is_refused():
     declared = set(re.findall(r"\b([a-z][a-z0-9]*) ?\(", run.stdout)) - {"void", "int", "double", "float", "complex"}
     assert {"printf", "tanhf", "csqrtl", "strlen", "wcstod", "malloc"} <= declared
     assert declared - TAKEN == set()
+    text = "#include <math.h>\n#include <stddef.h>\n"
+    for standard in ("c99", "gnu17"):  # all macros of the former, all that no header defines of the latter
+        run = subprocess.run(
+            [GCC, f"-std={standard}", "-dM", "-E", "-"], input=text * (standard == "c99"),
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert set(re.findall(r"#define ([A-Za-z]\w*)", run.stdout)) - TAKEN == set()
+
+
+@needs_gcc
+def test_names_that_the_functions_use_inside_may_be_theirs(tmp_path):
+    names = ["a", "b", "k", "z", "W", "a1", "top", "total", "inputs", "outputs", "dense", "j"]
+    net = fastprop.Network([2, 3, 2], "tanh", "softmax", seed=0)
+    for name in names:
+        net.to_c(tmp_path / f"{name}.c", name=name)
+    library = compiled([tmp_path / f"{name}.c" for name in names], tmp_path / "nets.so")
+    X = np.ones((2, 2), np.float32)
+    for name in names:
+        np.testing.assert_allclose(run_c(getattr(library, f"{name}_rows"), X, 2), net.predict(X), rtol=1e-5)
 
 
 # Both
