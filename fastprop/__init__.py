@@ -1,7 +1,7 @@
 """Backpropagation in compiled kernels: train multilayer perceptrons on a CPU.
 
-`Network` is the way in; `SGD` and `Adam` update it; `fastprop.reference` is the same mathematics in plain
-NumPy.
+`Network` is the way in; optimizers such as `SGD` and `Adam` update it; `fastprop.reference` is the same mathematics in
+plain NumPy.
 """
 
 import os as _os
@@ -17,11 +17,21 @@ if TYPE_CHECKING:
     from .files import Checkpoint, load, resume
     from .history import History
     from .interchange import from_sklearn, from_torch
-    from .losses import Huber, Loss
+    from .lbfgs import fit_lbfgs
+    from .losses import CrossEntropy, Huber, Loss
     from .many import Ensemble, fit_many
     from .microscope import Microscope
     from .network import Network
-    from .optimizers import SGD, Adam, Optimizer
+    from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+    from .schedules import (
+        ConstantRate,
+        CosineDecay,
+        ExponentialDecay,
+        OneCycle,
+        ReduceOnPlateau,
+        Schedule,
+        StepDecay,
+    )
     from .trace import Trace
 
     __version__: str
@@ -30,21 +40,33 @@ __all__ = [
     "ELU",
     "SGD",
     "Activation",
+    "Adagrad",
     "Adam",
+    "AdamW",
     "Callback",
     "Checkpoint",
+    "ConstantRate",
+    "CosineDecay",
+    "CrossEntropy",
     "DivergenceError",
     "Ensemble",
+    "ExponentialDecay",
     "History",
     "Huber",
     "LeakyReLU",
     "Loss",
     "Microscope",
     "Network",
+    "OneCycle",
     "Optimizer",
     "ProgressBar",
+    "RMSprop",
+    "ReduceOnPlateau",
+    "Schedule",
+    "StepDecay",
     "Trace",
     "explain",
+    "fit_lbfgs",
     "fit_many",
     "from_sklearn",
     "from_torch",
@@ -65,25 +87,37 @@ _HOMES = {
     "ELU": "activations",
     "SGD": "optimizers",
     "Activation": "activations",
+    "Adagrad": "optimizers",
     "Adam": "optimizers",
+    "AdamW": "optimizers",
     "Callback": "callbacks",
     "Checkpoint": "files",
+    "ConstantRate": "schedules",
+    "CosineDecay": "schedules",
+    "CrossEntropy": "losses",
     "DivergenceError": "errors",
     "Ensemble": "many",
+    "ExponentialDecay": "schedules",
     "History": "history",
     "Huber": "losses",
     "LeakyReLU": "activations",
     "Loss": "losses",
     "Microscope": "microscope",
     "Network": "network",
+    "OneCycle": "schedules",
     "Optimizer": "optimizers",
     "ProgressBar": "callbacks",
+    "RMSprop": "optimizers",
+    "ReduceOnPlateau": "schedules",
+    "Schedule": "schedules",
+    "StepDecay": "schedules",
+    "Trace": "trace",
+    "fit_lbfgs": "lbfgs",
     "fit_many": "many",
     "from_sklearn": "interchange",
     "from_torch": "interchange",
     "load": "files",
     "resume": "files",
-    "Trace": "trace",
 }
 
 

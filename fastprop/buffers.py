@@ -86,7 +86,8 @@ class Units:
 class Parameters:
     """θ = W^(1), b^(1), W^(2), b^(2), … in one flat padded array ``data``.
 
-    ``gradients``, laid out alike, is empty until ``reserve_gradients``: small batches are trained without it.
+    ``gradients``, laid out alike, is empty until ``reserve_gradients``: small batches are trained without it. A number
+    for each of its rows follows, for clipping by norm.
     """
 
     def __init__(self, sizes: tuple[int, ...], activations: list[int], dtype: np.dtype) -> None:
@@ -106,7 +107,8 @@ class Parameters:
     def reserve_gradients(self) -> np.ndarray:
         """Make room for the gradients."""
         if self.gradients.size == 0:
-            self.gradients = aligned_zeros(self.data.size, self.data.dtype)
+            rows = int((self.layers[:-1, column.WIDTH] + 1).sum())
+            self.gradients = aligned_zeros(self.data.size + rows, self.data.dtype)
         return self.gradients
 
     def weights(self, data: np.ndarray) -> list[np.ndarray]:

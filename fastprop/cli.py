@@ -119,7 +119,7 @@ it is from the gradient that training uses. Everything in float64 and in plain c
 
 ACTIVATIONS = "identity, sigmoid, tanh, relu, leaky_relu, elu, softplus, silu, gelu"
 LOSSES = "squared_error, mse, mae, huber, binary_cross_entropy, cross_entropy, poisson"
-OPTIMIZERS = "sgd, adam"
+OPTIMIZERS = "sgd, rmsprop, adagrad, adam, adamw"
 
 
 class Parser(argparse.ArgumentParser):

@@ -7,6 +7,7 @@ runs nothing that a file could bring along.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -18,9 +19,11 @@ import numpy as np
 from . import safetensors
 from .activations import ACTIVATIONS, Activation
 from .callbacks import Callback
-from .checks import whole
+from .checks import number, whole
+from .kernels import schedules as rates
 from .losses import LOSSES, Loss
 from .optimizers import OPTIMIZERS, Optimizer
+from .schedules import SCHEDULES, Schedule
 
 if TYPE_CHECKING:
     from .fitting import Run
@@ -85,7 +88,8 @@ def save(net: Network, path: str | os.PathLike, *, optimizer: Optimizer | None =
             if optimizer._owner is None:  # and remains without one
                 optimizer = copy(optimizer)
                 optimizer._bind(net, net._store.data)
-            metadata["optimizer"] = _json({"class": type(optimizer).__name__, **optimizer._arguments()})
+            course = {"course": optimizer._course.tolist()} if optimizer.schedule else {}
+            metadata["optimizer"] = _json({"class": type(optimizer).__name__, **optimizer._arguments(), **course})
             metadata["steps"] = str(optimizer.steps)
             metadata["epoch"] = str(whole("epoch", epoch, 0))
             tensors |= _moments(net, optimizer)
@@ -222,8 +226,7 @@ def contents(path: str | os.PathLike) -> tuple[Network, Optimizer | None, int]:
             shapes = dict(_shapes(arguments["sizes"]))
             expected = {**shapes}
             if "optimizer" in file.metadata:
-                described = json.loads(file.metadata["optimizer"])
-                rule = RULES[described.pop("class")](**described)
+                rule = _optimizer(json.loads(file.metadata["optimizer"]))
                 for k in range(rule._moment_count):
                     expected |= {_moment(k, name): shape for name, shape in shapes.items()}
                 rule._steps = _count("steps", int(file.metadata["steps"]))
@@ -285,8 +288,10 @@ def _json(arguments: Mapping[str, Any]) -> str:
     return json.dumps(arguments, default=_by_name, allow_nan=False)
 
 
-def _by_name(one: Activation | Loss) -> dict[str, Any]:
-    """An activation or a loss as its name and numbers."""
+def _by_name(one: Activation | Loss | Schedule) -> dict[str, Any]:
+    """An activation, a loss or a schedule as its name and numbers."""
+    if isinstance(one, Schedule):
+        return {"schedule": type(one).__name__, **dataclasses.asdict(one)}
     if type({**ACTIVATIONS, **LOSSES}.get(one.name)) is not type(one):
         raise ValueError(
             f"a network with functions of one's own cannot be saved: {one!r} has code, and a file keeps none. "
@@ -302,3 +307,17 @@ def _named(described: Any, known: Mapping[str, Any]) -> Any:
     if len(described) != 1 + len(arguments):
         raise ValueError(f"{described} is not known")
     return type(one)(**arguments) if arguments else one
+
+
+def _optimizer(described: dict[str, Any]) -> Optimizer:
+    """The optimizer that these numbers describe; ``course`` is where its schedule stood."""
+    make, course, rate = RULES[described.pop("class")], described.pop("course", []), described["learning_rate"]
+    if isinstance(rate, dict):
+        described["learning_rate"] = SCHEDULES[rate.pop("schedule")](**rate)
+    rule = make(**described)
+    if rule.schedule is not None:
+        if len(course) != rule._course.size or course[rates.SCHEDULE] != rule._course[rates.SCHEDULE]:
+            raise ValueError("its learning rate cannot have stood where it says")
+        number("learning_rate", course[rates.LEARNING_RATE], at_least=0)
+        rule._course[...] = [number("course", value) for value in course]
+    return rule

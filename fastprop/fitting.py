@@ -11,7 +11,7 @@ import numpy as np
 
 from .callbacks import Callback
 from .history import History
-from .kernels import training
+from .kernels import schedules, training
 from .optimizers import Optimizer
 from .threads import Pace
 
@@ -94,6 +94,7 @@ class Run:
         network, state = self.network, self.network._progress
         with network._alone, ExitStack() as stack:
             counter, fresh = network._counter, network._begin(self.optimizer, self._batch, self.threads)
+            self.optimizer._hyper[schedules.WATCHING] = self._validation is None  # else this is done by _measure
             try:
                 for callback in self._callbacks:
                     callback.on_start(self)
@@ -104,6 +105,8 @@ class Run:
                     network._end(self.optimizer)
                 self.error = error
                 raise
+            finally:
+                self.optimizer._hyper[schedules.WATCHING] = 0
         return self.history
 
     def _loop(self, counter: int, fresh: bool) -> None:
@@ -151,7 +154,9 @@ class Run:
     def _measure(self) -> None:
         """Validation loss after an epoch."""
         if self._validation is not None:
-            self.history.validation_loss.append(self.network._infer(*self._validation))
+            loss = self.network._infer(*self._validation)
+            self.history.validation_loss.append(loss)
+            schedules.watch.py_func(self.optimizer._hyper, loss)
 
 
 def _overrides(callback: Callback, method: str) -> bool:

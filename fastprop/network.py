@@ -418,7 +418,7 @@ class Network:
                 self._units.layers, self._slopes, self._store.data, self._store.reserve_gradients(), self._units.data,
                 self._rows, targets, labels, *self._domain, weights, self._no_order, *self._loss_numbers,
             )  # fmt: skip
-            if math.isnan(cost):
+            if math.isnan(cost) and self._bad_targets(targets, labels).any():
                 self._blame_targets("y", targets, labels)
             self._has_gradients = True
             return cost
@@ -488,9 +488,10 @@ class Network:
             raise ValueError("step must come after backward; there are no gradients yet")
         with self._alone:
             fresh = self._prepare(rule)
+            gradients = self._store.gradients
             if training.step[self._dtype](
                 self._store.layers, rule._code, rule._hyper, rule._steps + 1, self._store.data,
-                self._store.gradients, rule._moments, self._snapshot, self._sync,
+                gradients.copy() if rule._changes_gradients else gradients, rule._moments, self._snapshot, self._sync,
             ):  # fmt: skip
                 rule._steps += 1
             else:
@@ -874,7 +875,7 @@ class Network:
         """Make ready for training; return whether the optimizer was a fresh one."""
         self._rows, self._has_gradients = 0, False
         self._units.reserve(batch, threads)
-        if batch > DEPTH_BLOCK:
+        if batch > DEPTH_BLOCK or rule.clip_norm is not None:
             self._store.reserve_gradients()
         state = self._progress
         state[training.EPOCH] = state[training.POSITION] = 0

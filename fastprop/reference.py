@@ -3,9 +3,9 @@
 Layers are counted m = 1..L: ``weights[m-1]`` is W^(m), (D^(m-1), D^(m)), row j, column k from neuron j to
 neuron k; ``biases[m-1]`` is b^(m), (D^(m),); ``z[m-1]`` is z^(m) and ``a[m]`` is a^(m), both (n, D^(m)),
 where ``a[0]`` is the input x. An activation or a loss is a name, or a pair of name and parameter such as
-``("leaky_relu", 0.2)``. All is computed in the dtype of the arrays, float32 or float64, and nothing is
-checked beyond what Python and NumPy check: an unknown name is a KeyError, shapes that do not fit are a
-ValueError.
+``("leaky_relu", 0.2)``; that of cross_entropy is its label smoothing. All is computed in the dtype of the arrays,
+float32 or float64, and nothing is checked beyond what Python and NumPy check: an unknown name is a KeyError,
+shapes that do not fit are a ValueError.
 
 >>> W, b = [np.array([[0.5, -0.4], [0.3, 0.8]]), np.array([[0.6], [-0.4]])], [np.zeros(2), np.array([0.1])]
 >>> activations = ["sigmoid", "sigmoid"]
@@ -19,7 +19,27 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["ACTIVATIONS", "LOSSES", "adam", "backward", "forward", "loss", "sgd", "softmax", "train"]
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "adagrad",
+    "adam",
+    "adamw",
+    "backward",
+    "cosine_decay",
+    "exponential_decay",
+    "forward",
+    "loss",
+    "one_cycle",
+    "reduce_on_plateau",
+    "regularize",
+    "rmsprop",
+    "scheduled",
+    "sgd",
+    "softmax",
+    "step_decay",
+    "train",
+]
 
 Function = Callable[..., np.ndarray]
 
@@ -190,6 +210,8 @@ def _loss_and_delta(target, z, a, activation, loss, sample_weight):
     if t.ndim == 1 and name == "cross_entropy":
         t = t[:, None] == np.arange(a.shape[1])
     t = t.astype(a.dtype, copy=False).reshape(a.shape)
+    if name == "cross_entropy" and parameter:  # label smoothing ε: t ← (1 − ε) t + ε / D (Szegedy et al. 2016)
+        t, parameter = (1 - parameter[0]) * t + parameter[0] / a.shape[1], ()
     w = np.ones(len(a), a.dtype) if sample_weight is None else np.asarray(sample_weight, a.dtype)
     share = w / (w.sum() or 1)  # of each observation in C
 
@@ -205,19 +227,28 @@ def _parts(choice):
 
 
 # Optimizers, as PyTorch defines them: theta = [W1, b1, W2, b2, ...] is updated in place from its gradients;
-# `state` is a dict that the caller keeps, {} before the first step. L2 weight decay is for the weights alone.
+# `state` is a dict that the caller keeps, {} before the first step. Penalties are for the weights alone.
 
 
-def _decayed(theta, gradients, weight_decay):
-    """∇C + weight_decay·W for weights, ∇C for biases."""
-    pairs = zip(theta, gradients, strict=True)
-    return [g + weight_decay * p if weight_decay and p.ndim == 2 else g for p, g in pairs]
+def regularize(theta, gradients, weight_decay=0.0, l1=0.0, clip_norm=np.inf, clip_value=np.inf):
+    """clip(∇C) + weight_decay·W + l1·sign W for weights, clip(∇C) for biases, in new arrays.
+
+    Clipped are first ‖∇C‖ over all parameters, then each entry.
+
+    >>> W, b = np.array([[2.0, -1.0]]), np.array([0.0, 5.0])
+    >>> regularize([W, b], [np.array([[0.0, 6.0]]), np.array([8.0, 0.0])], weight_decay=0.5, l1=0.25, clip_norm=5)
+    [array([[1.25, 2.25]]), array([4., 0.])]
+    """
+    norm = float(np.sqrt(sum((g.astype(np.float64) ** 2).sum() for g in gradients)))
+    scale = clip_norm / norm if norm > clip_norm else 1.0
+    clipped = [np.clip(g * scale, -clip_value, clip_value) for g in gradients]
+    return [g + weight_decay * p + l1 * np.sign(p) if p.ndim == 2 else g for p, g in zip(theta, clipped, strict=True)]
 
 
-def _moments(state, name, theta):
-    """The running averages of this name, an array for each parameter, zeros to begin with."""
+def _moments(state, name, theta, initial=0.0):
+    """The running sums or averages of this name, an array for each parameter."""
     if name not in state:
-        state[name] = [np.zeros_like(p) for p in theta]
+        state[name] = [np.full_like(p, initial) for p in theta]
     return state[name]
 
 
@@ -226,7 +257,7 @@ def sgd(theta, gradients, state, learning_rate=1e-3, momentum=0.0, nesterov=Fals
 
     Sutskever et al. 2013, with α outside v. Without momentum v is g, and `state` stays empty.
     """
-    gradients = _decayed(theta, gradients, weight_decay)
+    gradients = regularize(theta, gradients, weight_decay)
     if momentum:
         velocities = _moments(state, "velocity", theta)
         for v, g in zip(velocities, gradients, strict=True):
@@ -244,13 +275,112 @@ def adam(theta, gradients, state, learning_rate=1e-3, beta1=0.9, beta2=0.999, ep
     """
     state["step"] = t = state.get("step", 0) + 1
     first, second = _moments(state, "first", theta), _moments(state, "second", theta)
-    gradients = _decayed(theta, gradients, weight_decay)
+    gradients = regularize(theta, gradients, weight_decay)
     for p, g, m, v in zip(theta, gradients, first, second, strict=True):
         m *= beta1
         m += (1 - beta1) * g
         v *= beta2
         v += (1 - beta2) * g**2
         p -= learning_rate / (1 - beta1**t) * m / (np.sqrt(v) / (1 - beta2**t) ** 0.5 + epsilon)
+
+
+def adamw(theta, gradients, state, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=1e-2):
+    """W ← (1 − α weight_decay) W, then Adam without decay (Loshchilov and Hutter 2019, Algorithm 2)."""
+    for p in theta:
+        if p.ndim == 2:
+            p *= 1 - learning_rate * weight_decay
+    adam(theta, gradients, state, learning_rate, beta1, beta2, epsilon)
+
+
+def rmsprop(
+    theta, gradients, state, learning_rate=1e-2, rho=0.99, epsilon=1e-8, momentum=0.0, centered=False, weight_decay=0.0
+):
+    """v ← ρ v + (1−ρ) g², u ← momentum·u + g / (√v + ε), θ ← θ − α u.
+
+    Tieleman and Hinton 2012. Centered (Graves 2013): √(v − ḡ²) in place of √v, where ḡ ← ρ ḡ + (1−ρ) g.
+    """
+    squares, means = _moments(state, "squares", theta), _moments(state, "means", theta)
+    pasts = _moments(state, "past", theta)
+    gradients = regularize(theta, gradients, weight_decay)
+    for p, g, v, mean, u in zip(theta, gradients, squares, means, pasts, strict=True):
+        v *= rho
+        v += (1 - rho) * g**2
+        mean *= rho
+        mean += (1 - rho) * g
+        u *= momentum
+        u += g / (np.sqrt(np.maximum(v - mean**2, 0) if centered else v) + epsilon)
+        p -= learning_rate * u
+
+
+def adagrad(
+    theta,
+    gradients,
+    state,
+    learning_rate=1e-2,
+    learning_rate_decay=0.0,
+    initial_accumulator=0.0,
+    epsilon=1e-10,
+    weight_decay=0.0,
+):
+    """v ← v + g², θ ← θ − α / (1 + (t−1) learning_rate_decay) · g / (√v + ε) at step t (Duchi et al. 2011)."""
+    state["step"] = t = state.get("step", 0) + 1
+    squares = _moments(state, "squares", theta, initial_accumulator)
+    for p, g, v in zip(theta, regularize(theta, gradients, weight_decay), squares, strict=True):
+        v += g**2
+        p -= learning_rate / (1 + (t - 1) * learning_rate_decay) * g / (np.sqrt(v) + epsilon)
+
+
+# Learning rates, after t = 0, 1, 2, ... updates.
+
+
+def step_decay(t, learning_rate, every, factor=0.1):
+    """α γ^⌊t / every⌋."""
+    return learning_rate * factor ** (t // every)
+
+
+def exponential_decay(t, learning_rate, factor, every=1):
+    """α γ^(t / every)."""
+    return learning_rate * factor ** (t / every)
+
+
+def cosine_decay(t, learning_rate, steps, warmup=0, final=0.0):
+    """A straight rise for `warmup` updates, then half a cosine (Loshchilov and Hutter 2017, equation 5)."""
+    if t < warmup:
+        return learning_rate * (t + 1) / (warmup + 1)
+    part = min((t - warmup) / (steps - warmup), 1)
+    return final + (learning_rate - final) / 2 * (1 + np.cos(np.pi * part))
+
+
+def one_cycle(t, learning_rate, steps, rise=0.3, divide=25.0, divide_final=1e4):
+    """Half a cosine up until rise·steps − 1 and one down until steps − 1 (Smith and Topin 2017)."""
+    first, last, top = learning_rate / divide, learning_rate / divide / divide_final, max(rise * steps - 1, 0)
+    if t < top:
+        return first + (learning_rate - first) / 2 * (1 - np.cos(np.pi * t / top))
+    part = min((t - top) / (steps - 1 - top), 1) if steps - 1 > top else 1
+    return last + (learning_rate - last) / 2 * (1 + np.cos(np.pi * part))
+
+
+def reduce_on_plateau(losses, learning_rate, factor=0.1, patience=10, tolerance=1e-4, minimum=0.0):
+    """The rate after epochs of these losses: reduced when more than `patience` of them have not bettered the least."""
+    least, waited = np.inf, 0
+    for loss in losses:
+        if least == np.inf or loss < least - tolerance * abs(least):
+            least, waited = loss, 0
+        elif waited == patience:
+            learning_rate, waited = max(learning_rate * factor, minimum), 0
+        else:
+            waited += 1
+    return learning_rate
+
+
+def scheduled(optimizer, rate):
+    """The optimizer with learning rate `rate`(t) after t updates, which `state` counts."""
+
+    def step(theta, gradients, state):
+        t = state["updates"] = state.get("updates", -1) + 1
+        optimizer(theta, gradients, state, learning_rate=rate(t))
+
+    return step
 
 
 def train(x, target, weights, biases, activations, loss, optimizer=adam, batch_size=32, epochs=1, orders=None):

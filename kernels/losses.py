@@ -14,6 +14,7 @@ from .simd import (
     by_dtype,
     call_block,
     first_lanes,
+    fma,
     lanes,
     load,
     max_lanes,
@@ -129,6 +130,16 @@ def _cross_entropy_of_softmax(units, z, a, t, delta, r, c, stride, rows, columns
 
 
 @njit(inline=False)
+def smooth_targets(smoothing, units, t, stride, rows, columns):
+    """t ← (1 − ε) t + ε / D^(L), in place."""
+    kept, share = splat(units, 1.0 - smoothing), splat(units, smoothing / columns)
+    for i in range(rows):
+        for k in range(0, columns, lanes(units)):
+            at = t + i * stride + k
+            store(units, at, select(first_lanes(units, columns - k), fma(kept, load(units, at), share), 0.0))
+
+
+@njit(inline=False)
 def output_error(layers, loss, parameter, slope_parameter, units, rows):
     """Overwrite δ^(L) from t and z^(L), a^(L), and write down what each observation adds to C."""
     last = len(layers) - 1
@@ -136,6 +147,8 @@ def output_error(layers, loss, parameter, slope_parameter, units, rows):
     r, c, stride, columns = layers[last, ROW_WEIGHT], layers[last, ROW_LOSS], layers[last, STRIDE], layers[last, WIDTH]
     activation = layers[last, ACTIVATION]
     factor = 1.0 / columns if loss != SQUARED_ERROR and loss != CROSS_ENTROPY else 1.0
+    if loss == CROSS_ENTROPY and parameter > 0:
+        smooth_targets(parameter, units, t, stride, rows, columns)
     if loss == CROSS_ENTROPY and activation == SOFTMAX:
         _cross_entropy_of_softmax(units, z, a, t, delta, r, c, stride, rows, columns)
         return

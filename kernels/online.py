@@ -52,7 +52,7 @@ def delta_row(layers, m, p, parameters, units):
 
 
 @njit
-def update_row(layers, m, first, end, optimizer, rates, decay, parameters, moments, units):
+def update_row(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units):
     """Update rows first..end-1 of W^(m) from ∂C/∂W^(m) = a^(m-1) δ^(m)ᵀ, and with the last one b^(m) from ∂C/∂b^(m) =
     δ^(m), a piece at a time."""
     depth, a = layers[m - 1, WIDTH], layers[m - 1, A]
@@ -71,10 +71,6 @@ def update_row(layers, m, first, end, optimizer, rates, decay, parameters, momen
             if last:  # b^(m) is the row after the last one of W^(m)
                 for v in range(0, columns, lanes(units)):
                     store(units, g + piece * TILE_VECTORS * lanes(units) + v, load(units, delta + k + v))
-            if last and decay == 0:
-                piece += 1
-            update(optimizer, rates, decay, units, g, TILE_VECTORS * lanes(units), parameters, at, stride, moments,
-                   piece, columns)  # fmt: skip
+            update(optimizer, rates, hyper, units, g, TILE_VECTORS * lanes(units), parameters, at, stride, moments,
+                   piece, piece + last, columns)  # fmt: skip
             at += piece * stride
-            if last and decay != 0:
-                update(optimizer, rates, 0.0, units, delta + k, stride, parameters, at, stride, moments, ONE, columns)

@@ -373,7 +373,7 @@ def weight_gradient(layers, m, first, end, gradients, units, rows):
 
 
 @njit(inline=False)
-def weight_update(layers, m, first, end, optimizer, rates, decay, parameters, moments, units, rows):
+def weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units, rows):
     """Update rows first..end-1 of W^(m), and with the last one b^(m), from the gradients of at most DEPTH_BLOCK
     observations, which are not kept.
 
@@ -410,17 +410,11 @@ def weight_update(layers, m, first, end, optimizer, rates, decay, parameters, mo
                     b_at, b_step = delta + k + c, stride
                 panel(units, zeros, NONE, units, a_at, a_tile, ONE, a_step, units, b_at, b_step,
                       units, g + c, g_row, piece, rows, vectors)  # fmt: skip
-            if j + piece < depth:
-                update(optimizer, rates, decay, units, g, g_row, parameters, at, stride, moments, piece, columns)
-                continue
-            # b^(m) is the row after the last one of W^(m).
-            b, g_b = at + piece * stride, g + piece * g_row
-            sum_rows(units, delta + k, stride, rows, columns, units, g_b)
-            if decay == 0:
-                piece += 1
-            else:
-                update(optimizer, rates, 0.0, units, g_b, g_row, parameters, b, stride, moments, ONE, columns)
-            update(optimizer, rates, decay, units, g, g_row, parameters, at, stride, moments, piece, columns)
+            last = np.int64(j + piece == depth)
+            if last:  # b^(m) is the row after the last one of W^(m)
+                sum_rows(units, delta + k, stride, rows, columns, units, g + piece * g_row)
+            update(optimizer, rates, hyper, units, g, g_row, parameters, at, stride, moments,
+                   piece, piece + last, columns)  # fmt: skip
 
 
 @njit

@@ -19,7 +19,7 @@ from .activations import multiply_by_slope
 from .barrier import WRONG_INPUTS, WRONG_PARAMETERS, WRONG_TARGETS, border, wait
 from .batches import all_finite, gather_inputs, gather_targets, total_weight, weigh_rows
 from .jit import njit
-from .layers import ACTIVATION, BIASES, DELTA, ROW_LOSS, ROW_WEIGHT, STRIDE, TARGET, WEIGHTS, WIDTH, A, Z
+from .layers import ACTIVATION, DELTA, ROW_LOSS, ROW_WEIGHT, STRIDE, TARGET, WEIGHTS, WIDTH, A, Z
 from .losses import output_error, total_loss
 from .online import delta_row, forward_row, update_row
 from .products import (
@@ -34,8 +34,9 @@ from .products import (
     weight_update,
 )
 from .random import permute
+from .schedules import WATCHING, watch
 from .simd import TILE_ROWS, lanes, load, store
-from .updates import WEIGHT_DECAY, rates_of_step, update
+from .updates import CLIP_NORM, rates_of_step, scale, sum_of_squares, update
 
 # What ``train`` keeps in ``progress`` (int64) from one call to the next.
 EPOCH = 0  # epochs ended in this fit
@@ -104,33 +105,73 @@ def delta_pass(layers, slopes, parameters, units, rows, batch):
 
 
 @njit
-def update_pass(layers, optimizer, rates, decay, parameters, gradients, moments, units, rows, thread, threads):
-    """Update the thread's rows of every W^(m), and b^(m) with the last of them, from a and δ of the whole batch.
-
-    Many observations are summed up in ``gradients``; of few, a layer's gradient never exists as a whole.
-    """
-    for m in range(len(layers) - 1, 0, -1):
-        depth = layers[m - 1, WIDTH]
-        first, end = border(depth, TILE_ROWS, thread, threads), border(depth, TILE_ROWS, thread + 1, threads)
-        if first == end:
-            continue
-        if rows == 1:
-            update_row(layers, m, first, end, optimizer, rates, decay, parameters, moments, units)
-        elif rows > DEPTH_BLOCK:
-            weight_gradient(layers, m, first, end, gradients, units, rows)
-            update_layer(layers, m, first, end, optimizer, rates, decay, parameters, gradients, moments)
-        else:
-            weight_update(layers, m, first, end, optimizer, rates, decay, parameters, moments, units, rows)
+def rows_of_thread(layers, m, thread, threads):
+    """The rows of W^(m) that a thread updates, first..end-1."""
+    depth = layers[m - 1, WIDTH]
+    return border(depth, TILE_ROWS, thread, threads), border(depth, TILE_ROWS, thread + 1, threads)
 
 
 @njit
-def update_layer(layers, m, first, end, optimizer, rates, decay, parameters, gradients, moments):
+def update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments, units, rows, thread, threads, sync):
+    """Update the thread's rows of every W^(m), and b^(m) with the last of them, from a and δ of the whole batch.
+
+    Many observations are summed up in ``gradients``; of few, a layer's gradient never exists as a whole, unless its
+    norm is to be clipped.
+    """
+    clipped = hyper[CLIP_NORM] != math.inf
+    for m in range(len(layers) - 1, 0, -1):
+        first, end = rows_of_thread(layers, m, thread, threads)
+        if first == end:
+            continue
+        if rows > DEPTH_BLOCK or clipped:
+            weight_gradient(layers, m, first, end, gradients, units, rows)
+            if not clipped:
+                update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments)
+        elif rows == 1:
+            update_row(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units)
+        else:
+            weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units, rows)
+    if clipped:
+        update_clipped(layers, optimizer, rates, hyper, parameters, gradients, moments, thread, threads, sync)
+
+
+@njit
+def update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments):
     """Update rows first..end-1 of W^(m), and with the last one b^(m), from the stored gradients."""
-    b, stride, width = layers[m, BIASES], layers[m, STRIDE], layers[m, WIDTH]
-    w = layers[m, WEIGHTS] + first * stride
-    update(optimizer, rates, decay, gradients, w, stride, parameters, w, stride, moments, end - first, width)
-    if end == layers[m - 1, WIDTH]:
-        update(optimizer, rates, 0.0, gradients, b, stride, parameters, b, stride, moments, ONE, width)
+    stride, rows = layers[m, STRIDE], end - first
+    w, last = layers[m, WEIGHTS] + first * stride, np.int64(end == layers[m - 1, WIDTH])
+    update(optimizer, rates, hyper, gradients, w, stride, parameters, w, stride, moments,
+           rows, rows + last, layers[m, WIDTH])  # fmt: skip
+
+
+@njit
+def update_clipped(layers, optimizer, rates, hyper, parameters, gradients, moments, thread, threads, sync):
+    """Update the thread's rows of every layer from the stored gradients, g · limit / ‖g‖ where ‖g‖ is above the limit.
+
+    After the gradients, ``gradients`` has the sum of squares of each of their rows, and ‖g‖ is taken from these in
+    their order.
+    """
+    row = len(parameters)
+    for m in range(1, len(layers)):
+        first, end = rows_of_thread(layers, m, thread, threads)
+        for j in range(first, end + (end == layers[m - 1, WIDTH])):  # b^(m) is the row after the last one of W^(m)
+            at = layers[m, WEIGHTS] + j * layers[m, STRIDE]
+            gradients[row + j] = sum_of_squares(gradients, at, at + layers[m, STRIDE])
+        row += layers[m - 1, WIDTH] + 1
+    if threads > 1 and not wait(sync, threads):
+        return
+    total = 0.0
+    for j in range(len(parameters), row):
+        total += gradients[j]
+    norm = math.sqrt(total)
+    for m in range(1, len(layers)):
+        first, end = rows_of_thread(layers, m, thread, threads)
+        if first == end:
+            continue
+        if norm > hyper[CLIP_NORM]:
+            w, stride, last = layers[m, WEIGHTS], layers[m, STRIDE], end + (end == layers[m - 1, WIDTH])
+            scale(gradients, hyper[CLIP_NORM] / norm, w + first * stride, w + last * stride)
+        update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments)
 
 
 @njit(inline=False)
@@ -197,10 +238,12 @@ def step(layers, optimizer, hyper, number, parameters, gradients, moments, snaps
     """Update number ``number`` from the stored gradients; return whether all parameters are finite after it."""
     good = keep(parameters, moments, snapshot, NONE, ONE, sync)
     rates = rates_of_step(optimizer, hyper, number)
-    for m in range(1, len(layers)):
-        update_layer(
-            layers, m, NONE, layers[m - 1, WIDTH], optimizer, rates, hyper[WEIGHT_DECAY], parameters, gradients, moments
-        )
+    if hyper[CLIP_NORM] != math.inf:
+        update_clipped(layers, optimizer, rates, hyper, parameters, gradients, moments, NONE, ONE, sync)
+    else:
+        for m in range(1, len(layers)):
+            depth = layers[m - 1, WIDTH]
+            update_layer(layers, m, NONE, depth, optimizer, rates, hyper, parameters, gradients, moments)
     return good and all_finite(parameters, NONE, len(parameters))
 
 
@@ -242,7 +285,7 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
     ``order`` stands for rows in their own order. On a status other than GOOD the step that failed has updated nothing,
     and ``snapshot`` holds the state at the end of the last good epoch.
     """
-    n, last, decay = len(X), len(layers) - 1, hyper[WEIGHT_DECAY]
+    n, last = len(X), len(layers) - 1
     epoch, position, number = progress[EPOCH], progress[POSITION], progress[STEPS]
     counter, good_number, status, cost = progress[COUNTER], progress[GOOD_STEPS], GOOD, 0.0
     if epoch == 0 and position == 0 and not keep(parameters, moments, snapshot, thread, threads, sync):
@@ -302,7 +345,8 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
         if total > 0:
             number += 1
             rates = rates_of_step(optimizer, hyper, number)
-            update_pass(layers, optimizer, rates, decay, parameters, gradients, moments, units, rows, thread, threads)
+            update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments, units, rows,
+                        thread, threads, sync)  # fmt: skip
             if threads > 1 and not wait(sync, threads):
                 break
         if thread == 0:
@@ -311,6 +355,8 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
         position += rows
         if position == n:
             if keep(parameters, moments, snapshot, thread, threads, sync):
+                if thread == 0 and hyper[WATCHING] != 0:
+                    watch(hyper, losses[epoch])
                 epoch, position, good_number = epoch + 1, 0, number
             else:
                 status = DIVERGED

@@ -13,10 +13,15 @@ from fastprop.kernels.jit import Entry
 from fastprop.kernels.products import DEPTH_BLOCK
 from numba.core.runtime import _nrt_python, rtsys
 
-from fastprop import SGD, Adam, Network
+from fastprop import SGD, Adam, Network, OneCycle, RMSprop
 from fastprop.buffers import stride_of
 
-RULES = {"sgd": lambda: SGD(0.01), "momentum": lambda: SGD(0.01, momentum=0.9), "adam": lambda: Adam(0.001)}
+RULES = {
+    "sgd": lambda: SGD(0.01),
+    "momentum": lambda: SGD(0.01, momentum=0.9),
+    "adam": lambda: Adam(0.001),
+    "clipped": lambda: RMSprop(OneCycle(0.001, 100), centered=True, momentum=0.9, l1=0.1, clip_norm=1.0),
+}
 VIEWS = ("weights", "biases", "pre_activations", "activations", "deltas", "weight_gradients", "bias_gradients")
 KIB, MIB = 2**10, 2**20
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastprop
-from fastprop import SGD, Adam, Network
+from fastprop import SGD, Adagrad, Adam, AdamW, Network, RMSprop
 
 nan, inf = np.nan, np.inf
 HIDDEN = "identity, sigmoid, tanh, relu, leaky_relu, elu, softplus, silu, gelu, softmax"
@@ -93,6 +93,58 @@ CONSTRUCTIONS = [
     (partial(Adam, epsilon=0), ValueError, "epsilon", "> 0", "0"),
     (partial(Adam, epsilon=inf), ValueError, "epsilon", "finite", "inf"),
     (partial(Adam, weight_decay=nan), ValueError, "weight_decay", "finite", "nan"),
+    (partial(RMSprop, -1), ValueError, "learning_rate", "≥ 0", "-1"),
+    (partial(RMSprop, rho=1), ValueError, "rho", "< 1", "1"),
+    (partial(RMSprop, momentum=1.0), ValueError, "momentum", "< 1", "1.0"),
+    (partial(RMSprop, centered=1), TypeError, "centered", "True or False", "1"),
+    (partial(RMSprop, epsilon=0), ValueError, "epsilon", "> 0", "0"),
+    (partial(RMSprop, weight_decay=-1), ValueError, "weight_decay", "≥ 0", "-1"),
+    (partial(Adagrad, nan), ValueError, "learning_rate", "finite", "nan"),
+    (partial(Adagrad, learning_rate_decay=-1), ValueError, "learning_rate_decay", "≥ 0", "-1"),
+    (partial(Adagrad, initial_accumulator=-0.5), ValueError, "initial_accumulator", "≥ 0", "-0.5"),
+    (partial(Adagrad, epsilon=0.0), ValueError, "epsilon", "> 0", "0.0"),
+    (partial(AdamW, weight_decay=-1), ValueError, "weight_decay", "≥ 0", "-1"),
+    (partial(AdamW, beta2=1), ValueError, "beta2", "< 1", "1"),
+    *(
+        (partial(rule, **{name: value}), error, name, expected, getattr(value, "__name__", repr(value)))
+        for rule in (SGD, RMSprop, Adagrad, Adam, AdamW)
+        for name, value, error, expected in (
+            ("l1", -0.1, ValueError, "≥ 0"),
+            ("l1", inf, ValueError, "finite"),
+            ("l1", None, TypeError, "number"),
+            ("clip_norm", 0, ValueError, "> 0"),
+            ("clip_norm", -1.0, ValueError, "> 0"),
+            ("clip_norm", "1", TypeError, "> 0"),
+            ("clip_value", 0, ValueError, "> 0"),
+            ("clip_value", inf, ValueError, "finite"),
+            ("learning_rate", np.sqrt, TypeError, "number"),
+            ("learning_rate", "cosine", TypeError, "number"),
+        )
+    ),
+    (partial(fastprop.ConstantRate, -1), ValueError, "learning_rate", "≥ 0", "-1"),
+    (partial(fastprop.StepDecay, nan, 10), ValueError, "learning_rate", "finite", "nan"),
+    (partial(fastprop.StepDecay, 0.1, 0), ValueError, "every", "≥ 1", "0"),
+    (partial(fastprop.StepDecay, 0.1, 2.5), TypeError, "every", "≥ 1", "2.5"),
+    (partial(fastprop.StepDecay, 0.1, 10, 0), ValueError, "factor", "> 0", "0"),
+    (partial(fastprop.ExponentialDecay, 0.1, -0.5), ValueError, "factor", "> 0", "-0.5"),
+    (partial(fastprop.ExponentialDecay, 0.1, 0.5, every=0), ValueError, "every", "≥ 1", "0"),
+    (partial(fastprop.CosineDecay, 0.1, 0), ValueError, "steps", "≥ 1", "0"),
+    (partial(fastprop.CosineDecay, 0.1, 100, warmup=-1), ValueError, "warmup", "≥ 0", "-1"),
+    (partial(fastprop.CosineDecay, 0.1, 100, warmup=100), ValueError, "steps", "> warmup=100", "100"),
+    (partial(fastprop.CosineDecay, 0.1, 100, final=-1), ValueError, "final", "≥ 0", "-1"),
+    (partial(fastprop.OneCycle, 0.1, 10.0), TypeError, "steps", "≥ 1", "10.0"),
+    (partial(fastprop.OneCycle, 0.1, 10, rise=1), ValueError, "rise", "< 1", "1"),
+    (partial(fastprop.OneCycle, 0.1, 10, divide=0), ValueError, "divide", "> 0", "0"),
+    (partial(fastprop.OneCycle, 0.1, 10, divide_final=0), ValueError, "divide_final", "> 0", "0"),
+    (partial(fastprop.ReduceOnPlateau, 0.1, factor=1), ValueError, "factor", "< 1", "1"),
+    (partial(fastprop.ReduceOnPlateau, 0.1, patience=-1), ValueError, "patience", "≥ 0", "-1"),
+    (partial(fastprop.ReduceOnPlateau, 0.1, tolerance=-1), ValueError, "tolerance", "≥ 0", "-1"),
+    (partial(fastprop.ReduceOnPlateau, 0.1, minimum=0.2), ValueError, "minimum", "at most learning_rate=0.1", "0.2"),
+    (partial(fastprop.ConstantRate(0.1).rates, -1), ValueError, "steps", "≥ 0", "-1"),
+    (partial(SGD().watch, "low"), TypeError, "loss", "number", "'low'"),
+    (partial(SGD().watch, nan), ValueError, "loss", "finite", "nan"),
+    (partial(fastprop.CrossEntropy, 1), ValueError, "label_smoothing", "< 1", "1"),
+    (partial(fastprop.CrossEntropy, -0.1), ValueError, "label_smoothing", "≥ 0", "-0.1"),
     (partial(setattr, SGD(0.1), "learning_rate", -1), ValueError, "learning_rate", "≥ 0", "-1"),
     (partial(fastprop.LeakyReLU, nan), ValueError, "slope", "finite", "nan"),
     (partial(fastprop.LeakyReLU, -1), ValueError, "slope", "≥ 0", "-1"),

@@ -140,7 +140,7 @@ def test_xor_gets_stuck_from_the_seeds_it_names(run):
         ("train digits --hidden softmax", "for the output only"),
         ("train digits --output nope", "output must be one of identity, .*softmax; got 'nope'"),
         ("train digits --loss nope", "loss must be one of squared_error, .*; got 'nope'"),
-        ("train digits --optimizer nope", "optimizer must be one of sgd, adam.*; got 'nope'"),
+        ("train digits --optimizer nope", "optimizer must be one of sgd, rmsprop, .*; got 'nope'"),
         ("train digits --learning-rate -1", "learning_rate must be a finite number ≥ 0, got -1.0"),
         ("train digits --learning-rate nan", "learning_rate must be a finite number"),
         ("train digits --learning-rate fast", "--learning-rate: invalid float value: 'fast'"),

@@ -84,7 +84,7 @@ def test_every_activation(path, output):
     assert_same(net, fastprop.load(path))
 
 
-@pytest.mark.parametrize("loss", [*LOSSES, fastprop.Huber(0.7)])
+@pytest.mark.parametrize("loss", [*LOSSES, fastprop.Huber(0.7), fastprop.CrossEntropy(0.1)])
 def test_every_loss(path, loss):
     net = fastprop.Network([2, 2], output="sigmoid", loss=loss, seed=1)
     net.save(path)
@@ -146,6 +146,32 @@ def test_momentum_and_a_changed_rate(path, data):
     net.fit(*data, optimizer=rule)
     other.fit(*data, optimizer=again)
     assert_same(net, other)
+
+
+SCHEDULES = [
+    fastprop.ConstantRate(0.05), fastprop.StepDecay(0.05, every=3), fastprop.ExponentialDecay(0.05, 0.9),
+    fastprop.CosineDecay(0.05, steps=20, warmup=3), fastprop.OneCycle(0.05, steps=20),
+    fastprop.ReduceOnPlateau(0.05, patience=0, tolerance=0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_schedule_goes_on_where_it_stood(path, data, schedule, copied):
+    rule = fastprop.AdamW(0.1, l1=1e-3, clip_norm=0.5, clip_value=0.2)
+    net = trained(data, rule)
+    rule.learning_rate = schedule  # in the midst of it
+    net.fit(*data, optimizer=rule, epochs=2)
+    net.save(path, optimizer=rule)
+    other, again, _ = fastprop.resume(path)
+    if copied:
+        again = copy.deepcopy(rule)
+    assert repr(again) == repr(rule)
+    assert again.learning_rate == rule.learning_rate
+    net.fit(*data, optimizer=rule, epochs=2)
+    other.fit(*data, optimizer=again, epochs=2)
+    assert_same(net, other)
+    assert again.learning_rate == rule.learning_rate
 
 
 def test_an_optimizer_before_its_first_step(path, data):
@@ -307,7 +333,13 @@ def test_descriptions_are_json_objects(path, text):
     "change",
     [
         {"class": "Optimizer"}, {"class": "Popen"}, {"class": None}, {"learning_rate": -1}, {"learning_rate": "1"},
-        {"beta3": 1}, {"beta1": 1},
+        {"beta3": 1}, {"beta1": 1}, {"learning_rate": {}}, {"learning_rate": {"schedule": "Schedule"}},
+        {"learning_rate": {"schedule": "ConstantRate", "learning_rate": -1}},
+        {"learning_rate": {"schedule": "ConstantRate", "learning_rate": 1}},  # its course is missing
+        {"learning_rate": {"schedule": "ConstantRate", "learning_rate": 1}, "course": [0] * 8},
+        {"learning_rate": {"schedule": "ConstantRate", "learning_rate": 1}, "course": [0, 2] + [0] * 7},
+        {"learning_rate": {"schedule": "ConstantRate", "learning_rate": 1}, "course": [-1] + [0] * 8},
+        {"learning_rate": {"schedule": "ConstantRate", "learning_rate": 1}, "course": ["0"] * 9},
     ],
     ids=str,
 )  # fmt: skip

@@ -622,9 +622,111 @@ def test_first_steps():
         exact([1 - p.item() for p in theta], length)
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_rmsprop_is_its_recurrence(momentum, centered, weight_decay):
+    """Tieleman and Hinton 2012; centered and with momentum after Graves 2013, equations 38 to 41, as PyTorch has it."""
+    α, ρ, ε = 0.05, 0.9, 1e-4
+
+    def rule(θ, gradient, steps):
+        n = mean = u = 0.0
+        for _ in range(steps):
+            g = gradient(θ)
+            n = ρ * n + (1 - ρ) * g * g
+            mean = ρ * mean + (1 - ρ) * g
+            u = momentum * u + g / (math.sqrt(n - mean * mean if centered else n) + ε)
+            θ = θ - α * u
+            yield θ
+
+    ours = partial(reference.rmsprop, learning_rate=α, rho=ρ, epsilon=ε, momentum=momentum, centered=centered)
+    exact(trajectory(partial(ours, weight_decay=weight_decay)), scalar_trajectory(rule, weight_decay))
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize(("decay", "initial"), [(0.0, 0.0), (0.1, 0.5)])
+def test_adagrad_sums_all_squares(decay, initial, weight_decay):
+    """Duchi, Hazan and Singer 2011, section 1.1, with the diagonal: α over √(Σ g²)."""
+    α, ε = 0.1, 1e-3
+
+    def rule(θ, gradient, steps):
+        past = []
+        for t in range(steps):
+            past.append(gradient(θ))
+            θ = θ - α / (1 + t * decay) * past[-1] / (math.sqrt(initial + sum(g * g for g in past)) + ε)
+            yield θ
+
+    ours = partial(reference.adagrad, learning_rate=α, learning_rate_decay=decay, initial_accumulator=initial)
+    exact(trajectory(partial(ours, epsilon=ε, weight_decay=weight_decay)), scalar_trajectory(rule, weight_decay))
+
+
+def test_adamw_is_algorithm_2():
+    """Loshchilov and Hutter 2019, Algorithm 2, with η = 1 and λ the product of their α and λ, which is PyTorch's."""
+    α, β1, β2, ε, λ = 0.1, 0.8, 0.9, 1e-2, 0.3
+
+    def rule(θ, gradient, steps, λ):
+        m = v = 0.0
+        for t in range(1, steps + 1):
+            g = gradient(θ)
+            m = β1 * m + (1 - β1) * g
+            v = β2 * v + (1 - β2) * g * g
+            θ = θ - (α * (m / (1 - β1**t)) / (math.sqrt(v / (1 - β2**t)) + ε) + α * λ * θ)
+            yield θ
+
+    ours = trajectory(partial(reference.adamw, learning_rate=α, beta1=β1, beta2=β2, epsilon=ε, weight_decay=λ))
+    for k, decay in enumerate((λ, 0.0)):  # W, and b, which does not decay
+        exact(np.array(ours)[:, k], scalar_trajectory(partial(rule, λ=decay), 0.0)[:, k])
+
+
+def points(optimizer, gradients, start=1.0):
+    """W and b after each step with these gradients, both beginning at `start`."""
+    theta, state, path = [np.full((1, 1), start), np.full(1, start)], {}, []
+    for g in gradients:
+        optimizer(theta, [np.full((1, 1), float(g)), np.full(1, float(g))], state)
+        path.append([p.item() for p in theta])
+    return path
+
+
+def test_two_steps_by_hand():
+    rms = partial(reference.rmsprop, learning_rate=0.5, rho=0.75, epsilon=2.0)
+    # v = ¼·16 = 4: 1 − ½·4/(2 + 2) = ½;  v = ¾·4 + ¼·4 = 4: ½ − ½·2/4 = ¼
+    exact(points(rms, [4, 2]), [[0.5, 0.5], [0.25, 0.25]])
+    # u = 1, then ½·1 + ½ = 1
+    exact(points(partial(rms, momentum=0.5), [4, 2]), [[0.5, 0.5], [0.0, 0.0]])
+    # v = ½·4 = 2, ḡ = 1, v − ḡ² = 1: 1 − ½·2/2 = ½;  v = 1 + ½ = 3/2, ḡ = ½ + ½ = 1: ½ − ½·1/(√½ + 1)
+    centered = partial(reference.rmsprop, learning_rate=0.5, rho=0.5, epsilon=1.0, centered=True)
+    second = 0.5 - 0.5 / (math.sqrt(0.5) + 1)
+    exact(points(centered, [2, 1]), [[0.5, 0.5], [second, second]])
+    # v = 9: 1 − 3/(3 + 1) = ¼;  v = 25, α = 1/2: ¼ − ½·4/(5 + 1) = −1/12
+    adagrad = partial(reference.adagrad, learning_rate=1.0, learning_rate_decay=1.0, epsilon=1.0)
+    exact(points(adagrad, [3, 4]), [[0.25, 0.25], [-1 / 12, -1 / 12]])
+    # v = 16 + 9 to begin with: 1 − 3/(5 + 1) = ½
+    exact(points(partial(adagrad, initial_accumulator=16.0), [3]), [[0.5, 0.5]])
+    # Adam's first step is α g / (|g| + ε) = ½·3/4; W shrinks by 1 − ½·0.2 before it
+    adamw = partial(reference.adamw, learning_rate=0.5, epsilon=1.0, weight_decay=0.2)
+    exact(points(adamw, [3], start=2.0), [[2 * 0.9 - 0.375, 2 - 0.375]])
+
+
+def test_defaults_are_those_of_pytorch():
+    for rule, numbers in [
+        (reference.rmsprop, {"learning_rate": 1e-2, "rho": 0.99, "epsilon": 1e-8, "momentum": 0.0, "centered": False}),
+        (reference.adagrad, {"learning_rate": 1e-2, "learning_rate_decay": 0.0, "epsilon": 1e-10}),
+        (reference.adamw, {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8,
+                           "weight_decay": 1e-2}),
+    ]:  # fmt: skip
+        np.testing.assert_array_equal(trajectory(rule), trajectory(partial(rule, **numbers)))
+
+
 @pytest.mark.parametrize(
     "optimizer",
-    [sgd, partial(sgd, momentum=0.9, nesterov=True, weight_decay=0.1), partial(adam, weight_decay=0.1)],
+    [
+        sgd,
+        partial(sgd, momentum=0.9, nesterov=True, weight_decay=0.1),
+        partial(adam, weight_decay=0.1),
+        partial(reference.rmsprop, momentum=0.5, weight_decay=0.1),
+        partial(reference.adagrad, weight_decay=0.1),
+        reference.adamw,
+    ],
 )
 def test_optimizers_update_in_place_and_in_float32(optimizer):
     np.testing.assert_allclose(trajectory(optimizer, dtype=np.float32), trajectory(optimizer), rtol=1e-4)
@@ -634,6 +736,80 @@ def test_optimizers_update_in_place_and_in_float32(optimizer):
     assert all(p is q for p, q in zip(theta, kept, strict=True))
     assert all(np.all(p < 1) for p in theta)
     assert all(np.all(g == 1) for g in gradients)
+
+
+# Penalties, clipping
+
+
+def test_regularize_by_hand():
+    """‖(3, 0, 4)‖ = 5 is clipped to 1: (0.6, 0, 0.8), then to ±0.7; and 0.1 W + 0.5 sign W of the weights."""
+    theta, gradients = [np.array([[2.0, -1.0]]), np.array([3.0])], [np.array([[3.0, 0.0]]), np.array([4.0])]
+    W, b = reference.regularize(theta, gradients, weight_decay=0.1, l1=0.5, clip_norm=1.0, clip_value=0.7)
+    exact(W, [[0.6 + 0.2 + 0.5, -0.1 - 0.5]])
+    exact(b, [0.7])
+    for unchanged in reference.regularize(theta, gradients), reference.regularize(theta, gradients, clip_norm=5.1):
+        exact(unchanged[0], gradients[0])
+        exact(unchanged[1], gradients[1])
+
+
+def test_penalties_are_gradients_of_what_they_say():
+    """λ/2 ‖W‖² + λ₁ Σ|W|, by central differences."""
+    W, b, h = np.array([[1.5, -0.25], [0.5, -2.0]]), np.ones(2), 1e-6
+
+    def penalty(W):
+        return 0.3 / 2 * (W**2).sum() + 0.7 * np.abs(W).sum()
+
+    slope = reference.regularize([W, b], [np.zeros((2, 2)), np.zeros(2)], weight_decay=0.3, l1=0.7)
+    for index in np.ndindex(2, 2):
+        step = np.zeros((2, 2))
+        step[index] = h
+        assert slope[0][index] == pytest.approx((penalty(W + step) - penalty(W - step)) / (2 * h), rel=1e-8)
+    assert not slope[1].any()
+
+
+# Label smoothing
+
+
+def test_label_smoothing_by_hand():
+    """Three classes, ε = 0.3, label 0: t = (0.8, 0.1, 0.1); with a = (½, ¼, ¼), C = 0.8 log 2 + 0.2 log 4."""
+    z = np.log([[2.0, 1.0, 1.0]])
+    a = softmax(z)
+    W = [np.zeros((1, 3))]
+    for target in np.array([0]), np.array([[1.0, 0.0, 0.0]]):
+        C, deltas, *_ = backward(target, W, [z], [np.zeros((1, 1)), a], ["softmax"], ("cross_entropy", 0.3))
+        exact(C, 1.2 * math.log(2))
+        exact(deltas[0], [[-0.3, 0.15, 0.15]])
+    exact(loss(np.array([0]), a, a, "identity", ("cross_entropy", 0.3)), 1.2 * math.log(2))
+
+
+# Learning rates
+
+
+def test_rates_by_hand():
+    step = [reference.step_decay(t, 1.0, every=2, factor=0.5) for t in range(5)]
+    exact(step, [1, 1, 0.5, 0.5, 0.25])
+    exact([reference.exponential_decay(t, 3.0, 0.25, every=2) for t in range(4)], [3, 1.5, 0.75, 0.375])
+    cosine = [reference.cosine_decay(t, 2.0, steps=7, warmup=3, final=1.0) for t in range(9)]
+    c = math.cos(math.pi / 4)
+    exact(cosine, [0.5, 1, 1.5, 2, 1.5 + c / 2, 1.5, 1.5 - c / 2, 1, 1])
+    # Up to t = 0.4·10 − 1 = 3, down to t = 9
+    cycle = [reference.one_cycle(t, 1.0, steps=10, rise=0.4, divide=4.0, divide_final=10.0) for t in range(11)]
+    third = 0.025 + 0.975 * 0.75  # a third of the way down, where cos(π/3) = ½
+    exact([cycle[t] for t in (0, 1, 3, 5, 6, 9, 10)], [0.25, 0.25 + 0.75 / 4, 1, third, 0.5125, 0.025, 0.025])
+
+
+def test_plateau_by_hand():
+    """The third loss is no less than the second, the fourth too little: after one such epoch the second counts."""
+    rate = partial(reference.reduce_on_plateau, learning_rate=1.0, factor=0.5, patience=1, tolerance=0.01)
+    assert [rate([3.0, 2.0, 2.0, 1.99, 1.0, 1.0, 1.0][:k]) for k in range(8)] == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+    assert rate([1.0] * 20, minimum=0.3) == 0.3
+    assert rate([-1.0, -1.005, -1.005]) == 0.5
+    assert rate([-1.0, -1.02, -1.03]) == 1.0
+
+
+def test_a_scheduled_optimizer_counts_its_updates():
+    rule = reference.scheduled(sgd, lambda t: [1.0, 0.1][t])
+    exact(points(rule, [1, 1]), [[0, 0], [-0.1, -0.1]])
 
 
 # Training

@@ -121,7 +121,10 @@ class UpdateKernel:
     """One update of all parameters."""
 
     param_names = ("optimizer", "sizes")
-    params = (["sgd", "momentum", "nesterov", "adam"], [(8, 32, 32, 1), (784, 128, 10), (1024, 1024)])
+    params = (
+        ["sgd", "momentum", "nesterov", "adam", "rmsprop", "adagrad", "adamw", "adam, penalties"],
+        [(8, 32, 32, 1), (784, 128, 10), (1024, 1024)],
+    )
 
     def setup(self, optimizer, sizes):
         net = _network(sizes, 1)
@@ -130,12 +133,16 @@ class UpdateKernel:
             "momentum": lambda: fastprop.SGD(1e-6, momentum=0.9),
             "nesterov": lambda: fastprop.SGD(1e-6, momentum=0.9, nesterov=True),
             "adam": lambda: fastprop.Adam(1e-6),
+            "rmsprop": lambda: fastprop.RMSprop(1e-6),
+            "adagrad": lambda: fastprop.Adagrad(1e-6),
+            "adamw": lambda: fastprop.AdamW(1e-6),
+            "adam, penalties": lambda: fastprop.Adam(1e-6, weight_decay=1e-3, l1=1e-3, clip_value=1.0),
         }[optimizer]()
         net.step(rule)
         store, rates = net._store, rates_of_step(rule._code, rule._hyper, 2)
         self.layers = range(1, len(sizes))
         self.head = store.layers
-        self.tail = rule._code, rates, 0.0, store.data, store.gradients, rule._moments
+        self.tail = rule._code, rates, rule._hyper, store.data, store.gradients, rule._moments
         self.time_update(optimizer, sizes)
 
     def time_update(self, optimizer, sizes):
