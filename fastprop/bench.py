@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import workloads
+from .threads import usable
 
 OWN = "fastprop"
 PEERS = ("numpy", "sklearn", "torch", "jax")
@@ -34,7 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=_positive(float), default=1.0, help="of a turn, at least one epoch (%(default)s)"
     )
-    parser.add_argument("--threads", type=_positive(int), default=1, help="1, pinned to one core, by default")
+    parser.add_argument(
+        "--threads",
+        type=_threads,
+        default=1,
+        metavar="N|auto",
+        help="1, pinned to one core, by default; auto: fastprop's own choice against the better of one thread and one "
+        "for each core of each peer",
+    )
     parser.add_argument(
         "--dtype", choices=["float32", "float64"], default="float32", help="of all numbers (%(default)s)"
     )
@@ -63,14 +71,15 @@ def run(options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         libraries = []
         for name in (OWN, *options.peers):
-            library = _Library(name, pythons.get(name, sys.executable), path, options.dtype, options.threads)
-            stack.enter_context(library)
-            if library.version:
+            for threads in _counts(name, options.threads):
+                library = _Library(name, pythons.get(name, sys.executable), path, options.dtype, threads)
+                stack.enter_context(library)
+                if not library.version:
+                    print(f"{name} is left out: {library.missing}", file=sys.stderr)
+                    break
                 libraries.append(library)
-            else:
-                print(f"{name} is left out: {library.missing}", file=sys.stderr)
         report["versions"] = {library.name: library.version for library in libraries}
-        layout = _Table([library.name for library in libraries], max(map(len, table)))
+        layout = _Table(list(report["versions"]), max(map(len, table)), options.threads == "auto")
         print(_heading(report), layout.heading(), sep="\n\n", flush=True)
         rows = []
         for name, workload in table.items():
@@ -94,8 +103,8 @@ class _Library:
     """One library in a process of its own, which waits while others are measured (see ``peers.py``)."""
 
     def __init__(self, name: str, python: str, path: str, dtype: str, threads: int) -> None:
-        count = str(threads)
-        several = "true" if threads > 1 else "false"
+        count = str(threads or usable())
+        several = "true" if int(count) > 1 else "false"
         environment = {
             **os.environ,
             "PYTHONSAFEPATH": "1",  # the script's neighbours have names that a library might import
@@ -105,8 +114,8 @@ class _Library:
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen={several}",
         }
-        command = [python, str(Path(__file__).with_name("peers.py")), name, path, dtype, count]
-        self.name = name
+        command = [python, str(Path(__file__).with_name("peers.py")), name, path, dtype, str(threads)]
+        self.name, self.threads = name, threads
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -136,30 +145,37 @@ class _Library:
 
 
 def _measure(name: str, workload: Any, libraries: list[_Library], options: argparse.Namespace) -> dict[str, Any]:
-    """Rounds in which the libraries take turns at one workload. A library's result is its median epoch."""
+    """Rounds in which the libraries take turns at one workload. A library's result is its median epoch, with the number
+    of threads that was best for it."""
     first: dict[str, float] = {}
-    times: dict[str, list[list[float]]] = {}
+    times: dict[tuple[str, int], list[list[float]]] = {}
     errors: dict[str, str] = {}
     peaks: list[float] = []
     for turn in range(options.rounds + 1):
         for library in libraries:
-            if library.name in errors or (turn and library.name not in times):
+            key = library.name, library.threads
+            if library.name in errors or (turn and key not in times):
                 continue
             # Turn 0 compiles and warms up, so that nobody else's compilation falls between two measurements.
             answer = library.ask(name, options.seconds if turn else 0)
             if "error" in answer:
                 errors[library.name] = answer["error"]
             elif turn == 0 and "first" in answer:
-                first[library.name], times[library.name] = answer["first"], []
+                first[library.name], times[key] = answer["first"], []
             elif turn:
-                times[library.name].append(answer["times"])
+                times[key].append(answer["times"])
             peaks += [answer["peak"]] if "peak" in answer else []
 
-    us = {
-        library: statistics.median(map(statistics.median, rounds)) / workload.steps * 1e6
-        for library, rounds in times.items()
-        if library not in errors
+    found = {
+        key: statistics.median(map(statistics.median, rounds)) / workload.steps * 1e6
+        for key, rounds in times.items()
+        if key[0] not in errors
     }
+    us = {library: min(found[key] for key in found if key[0] == library) for library, _ in found}
+    alone = found.get((OWN, 1))
+    if options.threads == "auto" and OWN in us:
+        us[OWN] = found[OWN, 0]
+    cores = {1: 1, "auto": usable()}.get(options.threads, options.threads)
     best = min((library for library in us if library != OWN), key=us.__getitem__, default=None)
     gflops = workloads.flops_per_step(workload) / us[OWN] / 1e3 if OWN in us else None
     peak = max(peaks, default=None)
@@ -170,9 +186,11 @@ def _measure(name: str, workload: Any, libraries: list[_Library], options: argpa
         "ratio": us[best] / us[OWN] if best and OWN in us else None,
         "gflops": gflops,
         "peak_gflops": peak,
-        "share_of_peak": gflops / (peak * options.threads) if gflops and peak else None,
+        "share_of_peak": gflops / (peak * cores) if gflops and peak else None,
+        "threads_us": {f"{library}, {threads or 'auto'}": value for (library, threads), value in found.items()},
+        "speed_up": alone / us[OWN] if options.threads == "auto" and alone else None,
         "first_epoch_s": first,
-        "epochs_s": times,
+        "epochs_s": {f"{library}, {threads or 'auto'}": rounds for (library, threads), rounds in times.items()},
         "errors": errors,
     }
 
@@ -180,21 +198,23 @@ def _measure(name: str, workload: Any, libraries: list[_Library], options: argpa
 class _Table:
     """The text table: a row for each workload, a column for each library."""
 
-    def __init__(self, libraries: list[str], width: int) -> None:
-        self.libraries, self.width = libraries, width
+    def __init__(self, libraries: list[str], width: int, threads: bool) -> None:
+        self.libraries, self.width, self.threads = libraries, width, threads
 
     def heading(self) -> str:
-        return self._line("µs a step", self.libraries, "vs best peer", "GFLOP/s", "peak")
+        return self._line("µs a step", self.libraries, "vs best peer", "GFLOP/s", "peak", "vs 1 thread")
 
     def row(self, row: dict[str, Any]) -> str:
         times = [_short(row["us_per_step"].get(library)) for library in self.libraries]
         ratio = f"{row['ratio']:.2f} {row['best_peer']:<7}" if row["ratio"] else "-       "
         share = f"{row['share_of_peak']:.0%}" if row["share_of_peak"] else "-"
-        return self._line(row["workload"], times, ratio, _short(row["gflops"]), share)
+        gain = f"{row['speed_up']:.2f}" if row["speed_up"] else "-"
+        return self._line(row["workload"], times, ratio, _short(row["gflops"]), share, gain)
 
-    def _line(self, name: str, times: list[str], ratio: str, gflops: str, share: str) -> str:
+    def _line(self, name: str, times: list[str], ratio: str, gflops: str, share: str, gain: str) -> str:
         columns = "".join(f" {time:>8}" for time in times)
-        return f"{name:<{self.width}}{columns} {ratio:>13} {gflops:>7} {share:>4}".rstrip()
+        threads = f" {gain:>11}" if self.threads else ""
+        return f"{name:<{self.width}}{columns} {ratio:>13} {gflops:>7} {share:>4}{threads}".rstrip()
 
 
 def _short(number: float | None) -> str:
@@ -205,7 +225,9 @@ def _short(number: float | None) -> str:
 
 
 def _heading(report: dict[str, Any]) -> str:
-    threads = "1 thread" if report["threads"] == 1 else f"{report['threads']} threads"
+    threads = {1: "1 thread", "auto": "threads as each likes best"}.get(
+        report["threads"], f"{report['threads']} threads"
+    )
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     return f"{report['machine']}, {threads}, {report['dtype']}\n{versions}"
 
@@ -227,6 +249,25 @@ def _machine() -> str:
     from .machine import cpu_name
 
     return f"{cpu_name()}, {LEVEL}, {os.cpu_count()} cores"
+
+
+def _counts(name: str, threads: int | str) -> list[int]:
+    """The numbers of threads with which a library is measured, 0 for fastprop's own choice."""
+    if threads != "auto":
+        return [int(threads)]
+    return [1, 0] if name == OWN else sorted({1, usable()})
+
+
+def _threads(text: str) -> int | str:
+    if text == "auto":
+        return text
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+_threads.__name__ = "positive int, or auto"
 
 
 def _positive(kind: type) -> Any:

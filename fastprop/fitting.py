@@ -13,7 +13,6 @@ from .callbacks import Callback
 from .history import History
 from .kernels import schedules, training
 from .optimizers import Optimizer
-from .threads import Pace
 
 if TYPE_CHECKING:
     from .network import Network
@@ -115,7 +114,7 @@ class Run:
         n, batch, order = len(inputs), self._batch, self._order
         one_by_one = self._validation is not None or self._at_epochs
         steps, spent = self._steps_to_begin_with(), 0.0
-        pace = Pace(self.threads, network._worthwhile(batch, min(steps, self.epochs * -(-n // batch)), self.threads))
+        pace = network._pace(batch, min(steps, self.epochs * -(-n // batch)), self.threads)
         while self.epoch < self.epochs and not self.stopped:
             done, position, before = self.epoch, int(state[training.POSITION]), rule.steps
             began = time.perf_counter()

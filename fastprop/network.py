@@ -31,7 +31,7 @@ from .kernels.random import random_bits
 from .losses import DEFAULTS, Loss
 from .losses import loss as loss_of
 from .optimizers import Optimizer
-from .threads import together, usable, worth
+from .threads import Pace, together, usable, worth
 
 if TYPE_CHECKING:
     from .gradcheck import GradientCheck
@@ -130,6 +130,7 @@ class Network:
         self._store = Parameters(self._sizes, [f._code(self._dtype) for f in functions], self._dtype)
         self._units = Units(self._store.layers, self._dtype)
         self._inference: list[Units] = []  # one for each thread
+        self._paces: dict[tuple[int, int], Pace] = {}
         self._slopes = np.array([0.0] + [f._parameter for f in functions])
         self._weights = self._store.weights(self._store.data)
         self._biases = self._store.biases(self._store.data)
@@ -870,6 +871,12 @@ class Network:
     def _worthwhile(self, rows: int, steps: int, most: int) -> int:
         """How many threads to take, at most ``most``, for so many passes over so many rows."""
         return 1 if most == 1 else worth(most, 3.0 * self._store.data.size * rows, steps)
+
+    def _pace(self, rows: int, steps: int, most: int) -> Pace:
+        """What is known of how many threads are best for batches of so many rows."""
+        if (rows, most) not in self._paces:
+            self._paces[rows, most] = Pace(most, self._worthwhile(rows, steps, most))
+        return self._paces[rows, most]
 
     def _begin(self, rule: Optimizer, batch: int, threads: int) -> bool:
         """Make ready for training; return whether the optimizer was a fresh one."""

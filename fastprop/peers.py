@@ -2,10 +2,10 @@
 
     python peers.py torch workloads.py float32 1
 
-The arguments are library, file of workloads, dtype and number of threads. The script needs NumPy and the
-library, not fastprop, so that any interpreter can run it. It says in a line of JSON which version it found,
-and answers each line of its input, ``[workload, seconds]``, with the times of epochs that took so many
-seconds altogether.
+The arguments are library, file of workloads, dtype and number of threads, 0 for fastprop's own choice. The
+script needs NumPy and the library, not fastprop, so that any interpreter can run it. It says in a line of
+JSON which version it found, and answers each line of its input, ``[workload, seconds]``, with the times of
+epochs that took so many seconds altogether.
 """
 
 from __future__ import annotations
@@ -20,22 +20,36 @@ from itertools import pairwise
 import numpy as np
 
 # Each function returns what runs an epoch, from a workload w, its data x and y, the learning rate and the
-# number of threads; or None where the library cannot express the workload.
+# number of threads; or None where the library cannot express the workload. ``threads`` is 0 for fastprop's "auto".
+
+
+def _networks(w):
+    """How many networks there are; files of workloads from before there were many do not say."""
+    return getattr(w, "networks", 1)
 
 
 def _fastprop(w, x, y, rate, threads):
     import fastprop
 
-    net = fastprop.Network(w.sizes, w.hidden, w.output, loss=w.loss, dtype=x.dtype.name, seed=0, threads=threads)
+    threads = threads or "auto"
+    nets = [
+        fastprop.Network(w.sizes, w.hidden, w.output, loss=w.loss, dtype=x.dtype.name, seed=seed, threads=threads)
+        for seed in range(_networks(w))
+    ]
     optimizer = {
         "sgd": lambda: fastprop.SGD(rate),
         "momentum": lambda: fastprop.SGD(rate, momentum=0.9),
         "adam": lambda: fastprop.Adam(rate),
-    }[w.optimizer]()
-    return lambda: net.fit(x, y, optimizer=optimizer, batch_size=w.batch)
+    }[w.optimizer]
+    each = [{"optimizer": optimizer()} for _ in nets]
+    if len(nets) == 1:
+        return lambda: nets[0].fit(x, y, batch_size=w.batch, **each[0])
+    return lambda: fastprop.fit_many(nets, x, y, batch_size=w.batch, each=each, threads=threads)
 
 
 def _numpy(w, x, y, rate, threads):
+    if _networks(w) > 1:
+        return None
     from functools import partial
 
     from fastprop import reference
@@ -56,6 +70,8 @@ def _numpy(w, x, y, rate, threads):
 
 def _sklearn(w, x, y, rate, threads):
     """A pass of ``partial_fit``. It has no sigmoid output for regression, and one output for two classes."""
+    if _networks(w) > 1:
+        return None
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
     settings = {
@@ -80,6 +96,8 @@ def _sklearn(w, x, y, rate, threads):
 
 def _torch(w, x, y, rate, threads):
     """Eager, with fused optimizers: the loop that its users write."""
+    if _networks(w) > 1:
+        return None
     import torch
     from torch import nn
 
@@ -109,17 +127,20 @@ def _torch(w, x, y, rate, threads):
 
 
 def _jax(w, x, y, rate, threads):
-    """The whole epoch, shuffle included, in one jitted scan."""
+    """The whole epoch, shuffle included, in one jitted scan; of many networks, all side by side by ``vmap``."""
     import jax
     import jax.numpy as jnp
     import optax
 
     jax.config.update("jax_enable_x64", x.dtype == np.float64)
     key = jax.random.PRNGKey(0)
-    parameters = [
-        (jax.random.normal(key, shape, x.dtype) / shape[0] ** 0.5, jnp.zeros(shape[1], x.dtype))
-        for shape in pairwise(w.sizes)
-    ]
+
+    def first(key):
+        return [
+            (jax.random.normal(key, shape, x.dtype) / shape[0] ** 0.5, jnp.zeros(shape[1], x.dtype))
+            for shape in pairwise(w.sizes)
+        ]
+
     x, y = jnp.asarray(x), jnp.asarray(y)
     activation = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "relu": jax.nn.relu}[w.hidden]
     optimizer = {
@@ -142,15 +163,21 @@ def _jax(w, x, y, rate, threads):
         updates, state = optimizer.update(gradients, state, parameters)
         return (optax.apply_updates(parameters, updates), state), None
 
-    def scan(carry):
+    def scan(carry, key):
         return jax.lax.scan(step, carry, jax.random.permutation(key, len(x)).reshape(w.steps, w.batch))[0]
 
-    run = jax.jit(scan, donate_argnums=0)
-    carry = parameters, optimizer.init(parameters)
+    def begin(key):
+        parameters = first(key)
+        return parameters, optimizer.init(parameters)
+
+    if _networks(w) > 1:
+        key = jax.random.split(key, _networks(w))
+        begin, scan = jax.vmap(begin), jax.vmap(scan)
+    run, carry = jax.jit(scan, donate_argnums=0), begin(key)
 
     def epoch():
         nonlocal carry
-        carry = jax.block_until_ready(run(carry))
+        carry = jax.block_until_ready(run(carry, key))
 
     return epoch
 

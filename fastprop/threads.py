@@ -102,36 +102,43 @@ class Pace:
     """How many threads a training loop takes: what was fastest, as measured on the way.
 
     The result has the same bits whatever the number, so all that is at stake is time. Which is fastest depends on the
-    shapes, and on who else is using the cores: now and then the others are tried again.
+    shapes, and on who else is using the cores: now and then the others are tried again, less often each time that
+    they turn out slower.
     """
 
-    #: A slice of work in so many tries another number of threads than the fastest.
-    PERIOD = 32
+    #: After so many slices of work the other numbers are tried again, at first and at the last.
+    SOON, LATE = 16, 512
 
     def __init__(self, most: int, first: int) -> None:
         self._seconds: dict[int, float] = {}  # for a row, by number of threads
-        self._choices = sorted({1, *(most >> k for k in range(most.bit_length()))} if most > 1 else {1})
+        self._choices = sorted({1, *(most >> k for k in range(most.bit_length()))})
         self._untried = [count for count in self._choices if count != first]
-        self._slices = 0
+        self._period = self._left = self.SOON
         self.threads = first
 
     def saw(self, seconds: float, rows: int) -> None:
         """Take note of how long the last slice took, and choose for the next."""
         if len(self._choices) == 1:
             return
+        before = self._fastest()
         self._seconds[self.threads] = seconds / max(rows, 1)
-        self._slices += 1
-        if self._slices % self.PERIOD == 0:
-            self._untried = [count for count in self._choices if count != self.fastest]
-        self.threads = self._untried.pop() if self._untried else self.fastest
+        if before is not None and self._fastest() != before:
+            self._period = self.SOON
+        self._left -= 1
+        if self._left == 0:
+            self._period = self._left = min(2 * self._period, self.LATE)
+            self._untried = [count for count in self._choices if count != self._fastest()]
+        self.threads = self._untried.pop() if self._untried else self._fastest() or 1
 
-    @property
-    def fastest(self) -> int:
-        return min(self._seconds, key=self._seconds.__getitem__)
+    def _fastest(self) -> int | None:
+        return min(self._seconds, key=self._seconds.__getitem__, default=None)
 
 
 def worth(most: int, multiplications: float, steps: int = 1) -> int:
-    """How many threads to begin with, at most ``most``, for steps of so many multiplications."""
-    alone = multiplications / 2e4  # microseconds, within a factor of two
-    called = 60.0 / max(steps, 1)  # what it takes to wake the others up
-    return most if alone / most + 1.5 + called < alone else 1
+    """How many threads to begin with, at most ``most``, for so many steps of so many multiplications each.
+
+    Where a step takes less than some 50 µs, passing what one thread wrote to another costs more than it gains; and it
+    takes as long to wake the others up.
+    """
+    alone = multiplications / 6e4  # microseconds, within a factor of two
+    return most if alone > 50 and alone * steps > 150 else 1

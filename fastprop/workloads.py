@@ -35,6 +35,8 @@ class Workload:
         Rows of a mini-batch, and of the data.
     optimizer : str
         sgd, momentum (SGD with momentum 0.9) or adam.
+    networks : int
+        So many networks are trained at once, each with shuffles of its own; a step is one of each.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class Workload:
     batch: int
     samples: int
     optimizer: str
+    networks: int = 1
 
     @property
     def steps(self) -> int:
@@ -82,6 +85,7 @@ WORKLOADS = {
     "rl-17-256-256-6-b256": _regressor((17, 256, 256, 6), "tanh", 256, 16384, "adam"),
     "wide-1024x4-b256": _regressor((1024, 1024, 1024, 1024), "relu", 256, 4096, "sgd"),
     "huge-4096x3-b512": _regressor((4096, 4096, 4096), "relu", 512, 1024, "sgd"),
+    "many-64x8-32-1-b32": Workload((8, 32, 1), "tanh", "identity", "mse", 32, 8192, "adam", networks=64),
 }
 
 
@@ -89,7 +93,7 @@ def flops_per_step(workload: Any) -> int:
     """Multiplications and additions of the three products; the first layer needs no delta."""
     sizes = workload.sizes
     products = [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]
-    return 2 * workload.batch * (3 * sum(products) - products[0])
+    return 2 * getattr(workload, "networks", 1) * workload.batch * (3 * sum(products) - products[0])
 
 
 def load(path: str = __file__) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def bench(*options):
 
 
 def test_workloads():
-    assert len(WORKLOADS) == 8
+    assert [w.networks for w in WORKLOADS.values()] == [1] * 8 + [64]
     assert list(load()) == list(WORKLOADS)
     assert all(w.samples == w.steps * w.batch for w in WORKLOADS.values())
     x, labels = SMALL["momentum"].data()

@@ -118,17 +118,23 @@ def test_the_number_of_threads_is_chosen_on_the_way_and_changes_nothing():
 def test_pace_settles_on_the_fastest_and_tries_the_others_again():
     pace, taken = threads.Pace(4, 4), []
     cost = {1: 3.0, 2: 1.0, 4: 2.0}
-    for _ in range(3 * pace.PERIOD):
+    for _ in range(40 * pace.SOON):
         taken.append(pace.threads)
         pace.saw(cost[pace.threads] * 100, 100)
     assert sorted(set(taken[:3])) == [1, 2, 4]
-    assert taken[3 : pace.PERIOD] == [2] * (pace.PERIOD - 3)
-    assert taken.count(2) > 0.9 * len(taken)
-    assert {1, 4} <= set(taken[pace.PERIOD :])
+    assert taken[3 : pace.SOON] == [2] * (pace.SOON - 3)
+    assert {1, 4} <= set(taken[pace.SOON : 2 * pace.SOON])
+    assert taken.count(2) > 0.97 * len(taken)  # less and less often
+    cost[1] = 0.5
+    for _ in range(2 * pace.LATE):
+        taken.append(pace.threads)
+        pace.saw(cost[pace.threads] * 100, 100)
+    assert taken[-1] == 1
 
 
 def test_small_work_stays_on_one_thread():
-    assert threads.worth(2, 3 * 9 * 1) == 1  # a step of XOR
+    assert threads.worth(2, 3 * 9 * 1, 10**6) == 1  # steps of XOR
+    assert threads.worth(2, 3 * 100_000 * 64, 100) == 2
     assert threads.worth(2, 3 * 1024 * 1024 * 256) == 2
 
 

@@ -56,9 +56,9 @@ class Product:
         net = _network((1, fan_in, fan_out), rows, hidden="identity", dtype=dtype)
         layers, units, parameters = net._units.layers, net._units.data, net._store.data
         self.call = {
-            "forward": lambda: forward_product(layers, 2, 0.0, parameters, units, rows),
-            "weight_gradient": lambda: weight_gradient(layers, 2, net._store.gradients, units, rows),
-            "delta": lambda: delta_product(layers, 1, 0.0, parameters, units, rows),
+            "forward": lambda: forward_product(layers, 2, 0, fan_in, 0.0, parameters, units, rows),
+            "weight_gradient": lambda: weight_gradient(layers, 2, 0, fan_in, net._store.gradients, units, rows),
+            "delta": lambda: delta_product(layers, 1, 0.0, parameters, units, rows, rows),
         }[product]
         self.call()
 
@@ -140,14 +140,14 @@ class UpdateKernel:
         }[optimizer]()
         net.step(rule)
         store, rates = net._store, rates_of_step(rule._code, rule._hyper, 2)
-        self.layers = range(1, len(sizes))
+        self.layers, self.sizes = range(1, len(sizes)), sizes
         self.head = store.layers
         self.tail = rule._code, rates, rule._hyper, store.data, store.gradients, rule._moments
         self.time_update(optimizer, sizes)
 
     def time_update(self, optimizer, sizes):
         for m in self.layers:
-            update_layer(self.head, m, *self.tail)
+            update_layer(self.head, m, 0, self.sizes[m - 1], *self.tail)
 
 
 class GatherKernel:
@@ -160,7 +160,7 @@ class GatherKernel:
         rng = np.random.default_rng(0)
         net = _network((width, 1), 128)
         X = rng.standard_normal((16384, width), dtype=np.float32)
-        self.arguments = net._units.layers, X, rng.permutation(len(X)), 0, 128, net._units.data
+        self.arguments = net._units.layers, X, rng.permutation(len(X)), 0, 128, 0, width, net._units.data
         gather_inputs(*self.arguments)
 
     def time_gather_inputs(self, width):

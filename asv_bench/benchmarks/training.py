@@ -57,6 +57,44 @@ class Epoch:
     track_share_of_peak.unit = "of peak"
 
 
+class Threads:
+    """An epoch with threads="auto", beside one thread."""
+
+    param_names = ("workload",)
+    params = (list(SAMPLES),)
+
+    def setup(self, name):
+        w = replace(WORKLOADS[name], samples=SAMPLES[name])
+        self.one, self.auto = (EPOCHS["fastprop"](w, *w.data(), LEARNING_RATE, threads) for threads in (1, 0))
+        for _ in range(4):  # until it has been found out which number is fastest
+            self.one(), self.auto()
+
+    def time_auto(self, name):
+        self.auto()
+
+    def track_speedup(self, name):
+        """Times the speed of one thread, measured in turn."""
+        one, auto = seconds_in_turn(self.one, self.auto)
+        return one / auto
+
+    track_speedup.unit = "times"
+
+
+class Many:
+    """An epoch of 64 small networks."""
+
+    param_names = ("threads",)
+    params = (["1", "auto"],)
+
+    def setup(self, threads):
+        w = replace(WORKLOADS["many-64x8-32-1-b32"], samples=2048)
+        self.epoch = EPOCHS["fastprop"](w, *w.data(), LEARNING_RATE, {"1": 1, "auto": 0}[threads])
+        self.epoch()
+
+    def time_fit_many(self, threads):
+        self.epoch()
+
+
 class OneRow:
     """What a call from Python costs, with almost nothing to do in it."""
 
