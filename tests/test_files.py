@@ -613,7 +613,8 @@ y = np.sin(X @ rng.standard_normal(20, dtype=np.float32))
 if path.exists():
     net, optimizer, epoch = fastprop.resume(path)
 else:
-    net, optimizer, epoch = fastprop.Network([20, 50, 1], "silu", seed=3), fastprop.Adam(0.01), 0
+    optimizer = fastprop.AdamW(fastprop.OneCycle(0.02, steps=1600), clip_norm=1.0)
+    net, epoch = fastprop.Network([20, 50, 1], "silu", seed=3), 0
 
 class Say(fastprop.Callback):
     def on_epoch_end(self, run):
