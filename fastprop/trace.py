@@ -21,7 +21,7 @@ from .chains import Chain, chain
 from .formulas import Quantity, Step, Term, json_numbers
 from .losses import Loss
 from .network import Network
-from .optimizers import SGD, Optimizer
+from .optimizers import Optimizer
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Trace:
         σ^(1)..σ^(L).
     loss_function : Loss
     x, t : ndarray, shapes (D^(0),) and (D^(L),)
-        A class label is the row with a 1 in its place.
+        A class label is the row with a 1 in its place; with label smoothing t is what it becomes.
     loss : float
         C.
     weights, biases : list of ndarray, shapes (D^(m-1), D^(m)) and (D^(m),)
@@ -409,6 +409,8 @@ def trace(network: Network, x: Any, t: Any, optimizer: str | Optimizer | None = 
     if network._bad_targets(targets, labels).any():
         network._blame_targets("t", targets, labels)
     target = np.eye(width, dtype=network.dtype)[labels[0]] if len(labels) else targets[0].copy()
+    if smoothing := network.loss._arguments().get("label_smoothing"):
+        target = (1 - smoothing) * target + smoothing / width
     rule = None if optimizer is None else network._optimizer(optimizer)
 
     network.forward(inputs)
@@ -435,13 +437,14 @@ def trace(network: Network, x: Any, t: Any, optimizer: str | Optimizer | None = 
         bias_gradients=[b.copy() for b in network.bias_gradients],
     )
     if rule is not None:
+        rate = rule.learning_rate  # of this step: a schedule's is another after it
         network.step(rule)
         result.optimizer = repr(rule)
         result.new_weights = [w.copy() for w in network.weights]
         result.new_biases = [b.copy() for b in network.biases]
         result.new_output = network.predict(inputs)[0]
         result.new_loss = network.evaluate(inputs, y)
-        result.learning_rate = _rate_of_descent(result, rule)
+        result.learning_rate = rate if _is_plain_descent(result, rate) else None
     return result
 
 
@@ -471,19 +474,20 @@ def _loss_gradient(loss: Loss, a: np.ndarray, y: np.ndarray) -> np.ndarray:
     return layer.deltas[0][0].copy()
 
 
-def _rate_of_descent(trace: Trace, rule: Optimizer) -> float | None:
-    """α where the update was θ − α ∂C/∂θ and nothing else."""
-    if not isinstance(rule, SGD) or not isinstance(rule.learning_rate, float):
-        return None
-    assert trace.new_weights is not None and trace.new_biases is not None  # noqa: PT018
-    old, new = [*trace.weights, *trace.biases], [*trace.new_weights, *trace.new_biases]
-    gradients = [*trace.weight_gradients, *trace.bias_gradients]
+def _is_plain_descent(trace: Trace, rate: float) -> bool:
+    """Whether the update was θ − α ∂C/∂θ and nothing else, to a few units in the last place."""
+    assert trace.new_weights is not None
+    assert trace.new_biases is not None
     close = 4 * np.finfo(trace.x.dtype).eps
-    plain = all(
-        (np.abs(q - (p - rule.learning_rate * g)) <= close * (np.abs(p) + np.abs(q))).all()
-        for p, q, g in zip(old, new, gradients, strict=True)
+    return all(
+        (np.abs(new - (old - rate * gradient)) <= close * (np.abs(old) + np.abs(new))).all()
+        for old, new, gradient in zip(
+            [*trace.weights, *trace.biases],
+            [*trace.new_weights, *trace.new_biases],
+            [*trace.weight_gradients, *trace.bias_gradients],
+            strict=True,
+        )
     )
-    return rule.learning_rate if plain else None
 
 
 def _row(argument: str, value: Any, width: int, dtype: np.dtype) -> np.ndarray:

@@ -168,6 +168,25 @@ def test_other_optimizers_show_the_change(rng):
     assert net.trace([1.0, 2.0], 1.0, fastprop.SGD(0.1, weight_decay=0.1)).learning_rate is None
 
 
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("t", [1, [0.2, 0.5, 0.3]])
+def test_label_smoothing(output, t, rng):
+    loss = fastprop.CrossEntropy(label_smoothing=0.2)
+    net = fastprop.Network([2, 3, 3], "tanh", output, loss=loss, dtype="float64", seed=0)
+    trace = net.trace(rng.standard_normal(2), t)
+    one_hot = [0, 1, 0] if t == 1 else t
+    np.testing.assert_allclose(trace.t, 0.8 * np.array(one_hot) + 0.2 / 3, rtol=1e-14)
+    assert_formulas_hold(trace)
+    assert math.isclose(trace.chain(1, 1, 2).sum, trace.weight_gradients[0][1, 2], rel_tol=1e-12)
+
+
+def test_rate_of_a_schedule_is_that_of_the_step():
+    sgd = fastprop.SGD(fastprop.StepDecay(0.5, every=1, factor=0.5))
+    net = network_of(XOR)
+    rates = [net.trace([1, 0], 1, sgd).learning_rate for _ in range(2)]
+    assert rates == [0.5, 0.25]
+
+
 def test_functions_of_ones_own(rng):
     """Their names stand for them, and their slopes come from the kernels as all others do."""
     cube = fastprop.Activation("cube", lambda z: z**3 + z, lambda z: 3 * z**2 + 1)
