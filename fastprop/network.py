@@ -128,6 +128,7 @@ class Network:
         self._key = random_bits.py_func(np.array([self._seed], np.uint64), np.uint64(1))[0]  # uint64 for the kernels
         self._counter = 0
         self._store = Parameters(self._sizes, [f._code(self._dtype) for f in functions], self._dtype)
+        self._layout = self._sizes, self._dtype.name  # what an optimizer's moments are laid out for
         self._units = Units(self._store.layers, self._dtype)
         self._inference: list[Units] = []  # one for each thread
         self._paces: dict[tuple[int, int], Pace] = {}
@@ -546,7 +547,7 @@ class Network:
         inputs, targets, labels = self._data("X", X, "y", y)
         weights = self._weights_of(sample_weight, len(inputs))
         with self._alone:
-            threads = self._worthwhile(len(inputs), 1, self._most)
+            threads = 1 if self._threads == 1 else self._worthwhile(len(inputs), 1, self._most)
             fresh = self._begin(optimizer, len(inputs), threads)
             cost = self._train(
                 optimizer, inputs, targets, labels, weights, self._no_order, len(inputs), self._step_loss, 1, 1, threads
@@ -882,7 +883,7 @@ class Network:
         """Make ready for training; return whether the optimizer was a fresh one."""
         self._rows, self._has_gradients = 0, False
         self._units.reserve(batch, threads)
-        if batch > DEPTH_BLOCK or rule.clip_norm is not None:
+        if batch > DEPTH_BLOCK or rule._stores_gradients:
             self._store.reserve_gradients()
         state = self._progress
         state[training.EPOCH] = state[training.POSITION] = 0
@@ -910,8 +911,11 @@ class Network:
             if thread == 0:
                 cost = result
 
-        self._sync[:] = 0
-        together(threads, work, self._give_up)
+        if threads == 1:
+            work(0, 1)
+        else:
+            self._sync[:] = 0
+            together(threads, work, self._give_up)
         return cost
 
     def _give_up(self) -> None:
@@ -934,20 +938,24 @@ class Network:
             )  # fmt: skip
             states.append(state)
 
-        threads = min(self._worthwhile(n, 1, self._most), -(-n // capacity))
+        threads = 1 if n <= capacity else min(self._worthwhile(n, 1, self._most), -(-n // capacity))
         while len(self._inference) < threads:
             self._inference.append(Units(self._store.layers, self._dtype))
-        together(threads, work, _nothing)
+        if threads == 1:
+            work(0, 1)
+        else:
+            together(threads, work, _nothing)
         if training.BAD_INPUT in states:
             raise _not_finite("X", inputs)
         if training.BAD_TARGET in states:
             self._blame_targets("y", targets, labels)
-        return float(costs.sum())
+        return float(costs.sum()) if outputs is None else 0.0
 
     def _failure(self, rule, fresh, cost, inputs, targets, labels, batch, epochs, history) -> Exception:
         """Put everything back to the end of the last good epoch, and return what to raise."""
         state, n = self._progress, len(inputs)
         status = state[training.STATUS]
+        self._sync[:] = 0
         step = min(int(state[training.POSITION]), n - 1) // batch
         layer = self._layer_at_fault(min(batch, n - step * batch))
         if status == training.BAD_PARAMETERS:  # before the first step: there is nothing to put back

@@ -52,6 +52,7 @@ class Optimizer:
         hyper = self._hyper
         hyper[codes.L1] = number("l1", l1, at_least=0)
         hyper[codes.CLIP_NORM] = math.inf if clip_norm is None else number("clip_norm", clip_norm, above=0)
+        self._stores_gradients = clip_norm is not None  # before the first of them is used
         hyper[codes.CLIP_VALUE] = math.inf if clip_value is None else number("clip_value", clip_value, above=0)
         self.weight_decay = weight_decay
         hyper[codes.OWN : codes.OWN + len(own)] = own
@@ -158,7 +159,7 @@ class Optimizer:
                 "optimizer must be a new one, or one that this network was trained with; got one that holds the "
                 "state of another network"
             )
-        if self._layout is not None and self._layout != (network.sizes, network.dtype.name):
+        if self._layout is not None and self._layout is not network._layout and self._layout != network._layout:
             raise ValueError(
                 "optimizer must be a new one, or the copy of one whose network had the same sizes and dtype; "
                 f"got the copy of one for {list(self._layout[0])}, {self._layout[1]}"
@@ -168,7 +169,7 @@ class Optimizer:
         """Make ``network`` the owner, with moments as they are at first, laid out as its ``parameters``."""
         if self._layout is None:
             self._moments = np.full(self._moment_count * parameters.size, self._first_moment, parameters.dtype)
-            self._layout = network.sizes, network.dtype.name
+            self._layout = network._layout
         if self._owner is None:
             self._owner = weakref.ref(network)
 
