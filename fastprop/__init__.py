@@ -9,10 +9,10 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import explain, reference
+    from . import explain, metrics, reference
     from . import math as math
     from .activations import ELU, Activation, LeakyReLU
-    from .callbacks import Callback, ProgressBar
+    from .callbacks import Callback, CSVLog, EarlyStopping, ProgressBar
     from .errors import DivergenceError
     from .files import Checkpoint, load, resume
     from .history import History
@@ -43,12 +43,14 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "CSVLog",
     "Callback",
     "Checkpoint",
     "ConstantRate",
     "CosineDecay",
     "CrossEntropy",
     "DivergenceError",
+    "EarlyStopping",
     "Ensemble",
     "ExponentialDecay",
     "History",
@@ -71,6 +73,7 @@ __all__ = [
     "from_sklearn",
     "from_torch",
     "load",
+    "metrics",
     "reference",
     "resume",
 ]
@@ -85,11 +88,13 @@ if not _os.path.isdir(_os.path.join(_folder, "kernels")) and _os.path.isdir(_os.
 # which neither `fastprop --help` nor the NumPy reference should wait.
 _HOMES = {
     "ELU": "activations",
+    "EarlyStopping": "callbacks",
     "SGD": "optimizers",
     "Activation": "activations",
     "Adagrad": "optimizers",
     "Adam": "optimizers",
     "AdamW": "optimizers",
+    "CSVLog": "callbacks",
     "Callback": "callbacks",
     "Checkpoint": "files",
     "ConstantRate": "schedules",
@@ -125,7 +130,7 @@ def __getattr__(name: str) -> Any:
     value: Any
     if name in _HOMES:
         value = getattr(_import_module(f".{_HOMES[name]}", __name__), name)
-    elif name in ("explain", "math", "reference"):
+    elif name in ("explain", "math", "metrics", "reference"):
         value = _import_module(f".{name}", __name__)
     elif name == "__version__":
         from importlib.metadata import version

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .callbacks import Callback
+from .data import Data
 from .history import History
 from .kernels import schedules, training
+from .metrics import Metric
 from .optimizers import Optimizer
 
 if TYPE_CHECKING:
@@ -19,15 +21,6 @@ if TYPE_CHECKING:
 
 #: Seconds of work after which a running ``fit`` comes back to Python, for Ctrl-C and the progress bar.
 PATIENCE = 0.05
-
-
-class Data(NamedTuple):
-    """A data set as the kernels take it, targets or labels being empty."""
-
-    inputs: np.ndarray
-    targets: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray
 
 
 class Run:
@@ -49,26 +42,35 @@ class Run:
         How many threads there may be.
     stopped : bool
         Whether a callback has called `stop`.
+    names : tuple of str
+        What ``history`` records of each epoch beside its seconds: loss, validation_loss and metrics.
+    metrics : dict of str to callable
+        The metrics by name.
     error : BaseException or None
         In ``on_end``, what ended the training early.
     """
 
     def __init__(
         self, network: Network, optimizer: Optimizer, epochs: int, batch: int, shuffle: bool, data: Data,
-        validation: Data | None, callbacks: Sequence[Callback],
+        validation: Data | None, metrics: dict[str, Metric], callbacks: Sequence[Callback],
     ) -> None:  # fmt: skip
-        self.network, self.optimizer, self.epochs = network, optimizer, epochs
-        self.history = History()
+        self.network, self.optimizer, self.epochs, self.metrics = network, optimizer, epochs, metrics
         self.epoch, self.part, self.stopped = 0, 0.0, False
         self.threads = network._most
         self.error: BaseException | None = None
-        self._batch, self._data, self._validation = batch, data, validation
+        prefixes = ("",) if validation is None else ("", "validation_")
+        self.history = History(metrics={prefix + name: [] for prefix in prefixes for name in metrics})
+        self.names = (*(prefix + "loss" for prefix in prefixes), *self.history.metrics)
+        self._batch, self._data, self._validation, self._callbacks = batch, data, validation, callbacks
         self._order = np.empty(len(data.inputs) if shuffle else 0, np.int64)
         self._losses = np.zeros(epochs)
-        self._callbacks = callbacks
         self._at_steps = [callback for callback in callbacks if _overrides(callback, "on_step")]
         self._at_epochs = [callback for callback in callbacks if _overrides(callback, "on_epoch_end")]
         self._periods = [callback.every for callback in self._at_steps if callback.every]
+        self._one_by_one = validation is not None or bool(metrics or self._at_epochs)
+        # How many steps surely take less than PATIENCE, from their multiplications; after them it is measured.
+        self._steps = max(1, int(PATIENCE * 2e8 / (network._store.data.size * batch + 1000)))
+        self._spent = 0.0  # seconds since an epoch last ended
 
     def stop(self) -> None:
         """End the training before its next step."""
@@ -80,82 +82,100 @@ class Run:
         Early in an epoch the rows that come next are among them; before the first step they are the last of X.
         """
         n = len(self._data.inputs)
-        start = max(0, (int(self.network._progress[training.POSITION]) or n) - count)
+        start = max(0, (round(self.part * n) or n) - count)
         rows = np.arange(start, min(n, start + count))
         if len(self._order) and (self.epoch > 0 or self.part > 0):
             rows = self._order[rows]
-        return Data(*(array[rows] if len(array) else array for array in self._data))
+        return self._data.take(rows)
 
     def train(self) -> History:
         """Train to the end, or until it is stopped."""
         if self.epochs == 0:
             return self.history
-        network, state = self.network, self.network._progress
-        with network._alone, ExitStack() as stack:
-            counter, fresh = network._counter, network._begin(self.optimizer, self._batch, self.threads)
-            self.optimizer._hyper[schedules.WATCHING] = self._validation is None  # else this is done by _measure
+        started: list[Callback] = []
+        with self.network._alone:
             try:
                 for callback in self._callbacks:
                     callback.on_start(self)
-                    stack.callback(callback.on_end, self)
-                self._loop(counter, fresh)
+                    started.append(callback)
+                self._train()
             except BaseException as error:
-                if state[training.STATUS] == training.GOOD:  # Ctrl-C: between two steps
-                    network._end(self.optimizer)
                 self.error = error
                 raise
             finally:
-                self.optimizer._hyper[schedules.WATCHING] = 0
+                with ExitStack() as stack:  # calls every one of them in their order, whatever another raises
+                    for callback in reversed(started):
+                        stack.callback(callback.on_end, self)
         return self.history
 
-    def _loop(self, counter: int, fresh: bool) -> None:
+    def _train(self) -> None:
+        network, state = self.network, self.network._progress
+        counter = network._counter
+        fresh = network._begin(self.optimizer, self._batch, self.threads)
+        batches = self.epochs * -(-len(self._data.inputs) // self._batch)
+        self._pace = network._pace(self._batch, min(self._steps, batches), self.threads)
+        self.optimizer._hyper[schedules.WATCHING] = self._validation is None  # else this is done by _measure
+        try:
+            while self.epoch < self.epochs and not self.stopped:
+                self._slice(counter, fresh)
+        except BaseException:
+            if state[training.STATUS] == training.GOOD:  # Ctrl-C: between two steps
+                network._end(self.optimizer)
+            raise
+        finally:
+            self.optimizer._hyper[schedules.WATCHING] = 0
+
+    def _slice(self, counter: int, fresh: bool) -> None:
+        """One compiled call, and what is to be done after it."""
         network, rule, history, state = self.network, self.optimizer, self.history, self.network._progress
-        inputs, targets, labels, weights = self._data
-        n, batch, order = len(inputs), self._batch, self._order
-        one_by_one = self._validation is not None or self._at_epochs
-        steps, spent = self._steps_to_begin_with(), 0.0
-        pace = network._pace(batch, min(steps, self.epochs * -(-n // batch)), self.threads)
-        while self.epoch < self.epochs and not self.stopped:
-            done, position, before = self.epoch, int(state[training.POSITION]), rule.steps
-            began = time.perf_counter()
-            cost = network._train(
-                rule, inputs, targets, labels, weights, order, batch, self._losses,
-                done + 1 if one_by_one else self.epochs, min([steps, *(k - before % k for k in self._periods)]),
-                pace.threads,
-            )  # fmt: skip
-            took = time.perf_counter() - began
-            spent += took
-            self.epoch, rows = int(state[training.EPOCH]), int(state[training.POSITION])
-            self.part = rows / n
-            if (ended := self.epoch - done) > 0:
-                history.loss.extend(self._losses[done : self.epoch].tolist())
-                history.seconds.extend([spent / ended] * ended)
-                spent = 0.0
-            if state[training.STATUS] != training.GOOD:
-                network._counter = counter + self.epoch * len(order)
-                raise network._failure(rule, fresh, cost, inputs, targets, labels, batch, self.epoch, history)
-            network._end(rule)
-            trained = ended * n + rows - position
-            steps = max(1, int(trained / batch * PATIENCE / max(took, 1e-6)))
-            pace.saw(took, trained)
-            for callback in self._at_steps:
-                if callback.every == 0 or (rule.steps % callback.every == 0 and rule.steps > before):
-                    callback.on_step(self)
-            if ended and one_by_one:
-                self._measure()
-                for callback in self._at_epochs:
-                    callback.on_epoch_end(self)
+        inputs, targets, labels, weights, _ = self._data
+        n, batch, done, before = len(inputs), self._batch, self.epoch, rule.steps
+        position = int(state[training.POSITION])
+        began = time.perf_counter()
+        cost = network._train(
+            rule, inputs, targets, labels, weights, self._order, batch, self._losses,
+            done + 1 if self._one_by_one else self.epochs, min([self._steps, *(k - before % k for k in self._periods)]),
+            self._pace.threads,
+        )  # fmt: skip
+        took = time.perf_counter() - began
+        self._spent += took
+        self.epoch, rows = int(state[training.EPOCH]), int(state[training.POSITION])
+        self.part = rows / n
+        if (ended := self.epoch - done) > 0:
+            history.loss.extend(self._losses[done : self.epoch].tolist())
+            history.seconds.extend([self._spent / ended] * ended)
+            self._spent = 0.0
+        if state[training.STATUS] != training.GOOD:
+            network._counter = counter + self.epoch * len(self._order)
+            raise network._failure(rule, fresh, cost, inputs, targets, labels, batch, self.epoch, history)
+        network._end(rule)
+        trained = ended * n + rows - position
+        self._steps = max(1, int(trained / batch * PATIENCE / max(took, 1e-6)))
+        self._pace.saw(took, trained)
+        for callback in self._at_steps:
+            if callback.every == 0 or (rule.steps % callback.every == 0 and rule.steps > before):
+                callback.on_step(self)
+        if ended and self._one_by_one:
+            self._measure("", self._data)
+            if self._validation is not None:
+                self._measure("validation_", self._validation)
+            for callback in self._at_epochs:
+                callback.on_epoch_end(self)
 
-    def _steps_to_begin_with(self) -> int:
-        """How many steps surely take less than ``PATIENCE``, from their multiplications; after them it is measured."""
-        return max(1, int(PATIENCE * 2e8 / (self.network._store.data.size * self._batch + 1000)))
-
-    def _measure(self) -> None:
-        """Validation loss after an epoch."""
-        if self._validation is not None:
-            loss = self.network._infer(*self._validation)
+    def _measure(self, prefix: str, data: Data) -> None:
+        """Metrics, and the loss of validation data, after an epoch."""
+        network, (inputs, targets, labels, weights, y) = self.network, data
+        outputs = np.empty((len(inputs), network.sizes[-1]), network.dtype) if self.metrics else None
+        if prefix:
+            loss = network._infer(inputs, targets, labels, weights, outputs)
             self.history.validation_loss.append(loss)
             schedules.watch.py_func(self.optimizer._hyper, loss)
+        elif self.metrics:
+            network._infer(inputs, network._no_targets, network._no_labels, network._no_weights, outputs)
+        if outputs is not None:
+            outputs.flags.writeable = False  # one metric must not spoil the others
+        for name, metric in self.metrics.items():
+            self.history.metrics[prefix + name].append(float(metric(y, outputs)))
 
 
 def _overrides(callback: Callback, method: str) -> bool:

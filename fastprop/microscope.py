@@ -196,7 +196,7 @@ class Microscope(Callback):
         step, before = run.optimizer.steps, self.records[-1].step if self.records else 0
         moved = [np.linalg.norm(w - old) for w, old in zip(network.weights, twin.weights, strict=True)]
         twin.set_parameters(network.get_parameters())
-        inputs, targets, labels, weights = run.last_rows(self.rows)
+        inputs, targets, labels, weights, _ = run.last_rows(self.rows)
         twin.forward(inputs)
         twin.backward(labels if len(labels) else targets, weights if weights.any() else None)
         n, functions = len(inputs), (*network.hidden_activations, network.output_activation)

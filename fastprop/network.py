@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ import numpy as np
 from . import checks, initializers, optimizers
 from .activations import Activation, activation
 from .buffers import Parameters, Units, aligned_zeros
-from .callbacks import Callback, ProgressBar
+from .callbacks import Callback, EarlyStopping, ProgressBar
 from .callbacks import callbacks as callbacks_of
+from .data import Data, split, weigh_classes
 from .errors import DivergenceError
 from .export_c import to_c
 from .export_onnx import to_onnx
 from .files import save
-from .fitting import Data, Run
+from .fitting import Run
 from .history import History
 from .interchange import to_sklearn, to_torch
 from .kernels import barrier, training
@@ -30,6 +31,8 @@ from .kernels.products import DEPTH_BLOCK
 from .kernels.random import random_bits
 from .losses import DEFAULTS, Loss
 from .losses import loss as loss_of
+from .metrics import Metric, built_in
+from .metrics import metrics as metrics_of
 from .optimizers import Optimizer
 from .threads import Pace, together, usable, worth
 
@@ -567,7 +570,11 @@ class Network:
         batch_size: int | None = None,
         shuffle: bool = True,
         sample_weight: Any = None,
+        class_weight: Mapping[int, float] | str | None = None,
         validation_data: tuple | None = None,
+        validation_split: float = 0.0,
+        metrics: Sequence[str | Metric] = (),
+        early_stopping: EarlyStopping | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
     ) -> History:
@@ -589,8 +596,20 @@ class Network:
             Take the rows in a new random order each epoch.
         sample_weight : array_like, shape (n,), optional
             Weights w ≥ 0; a batch's loss is Σ w·loss / Σ w.
+        class_weight : "balanced" or mapping of class to weight ≥ 0, optional
+            Multiplied with the sample weights, in training alone. "balanced": Σw / (K · Σ of w over the class's rows),
+            with K classes that have any. Classes that a mapping leaves out weigh 1.
         validation_data : tuple (X, y) or (X, y, sample_weight), optional
             Evaluated after each epoch.
+        validation_split : float
+            In [0, 1). Without validation data: the part of the rows that is set aside for it, ``round(part · n)``, at
+            least one. The network's seed and n alone choose which, so a second ``fit`` on the same data sets the same
+            aside. Training and validation rows are copied.
+        metrics : list of str and callables
+            accuracy, balanced_accuracy, top_5, auc, r2, mae, rmse (of `fastprop.metrics`), or a callable that takes
+            y as given here and the outputs (n, D^(L)): of all training and validation data after each epoch.
+        early_stopping : EarlyStopping, optional
+            When to stop before the last epoch, and whether the best parameters come back.
         callbacks : list of Callback
             Called at the start, after steps, after each epoch and at the end.
         progress : bool
@@ -621,27 +640,48 @@ class Network:
         """
         return self._plan(
             X, y, optimizer=optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
-            sample_weight=sample_weight, validation_data=validation_data, callbacks=callbacks, progress=progress,
+            sample_weight=sample_weight, class_weight=class_weight, validation_data=validation_data,
+            validation_split=validation_split, metrics=metrics, early_stopping=early_stopping, callbacks=callbacks,
+            progress=progress,
         ).train()  # fmt: skip
 
     def _plan(
-        self, X, y, *, optimizer, epochs, batch_size, shuffle, sample_weight, validation_data, callbacks, progress
-    ) -> Run:
+        self, X, y, *, optimizer, epochs, batch_size, shuffle, sample_weight, class_weight, validation_data,
+        validation_split, metrics, early_stopping, callbacks, progress,
+    ) -> Run:  # fmt: skip
         """A ``fit`` that can begin: all arguments are checked, and nothing is changed."""
         rule = self._optimizer(optimizer)
         epochs = checks.whole("epochs", epochs, 0)
         shuffle = checks.flag("shuffle", shuffle)
-        inputs, targets, labels = self._data("X", X, "y", y)
-        n = len(inputs)
+        data = self._rows_of(("X", "y", "sample_weight"), X, y, sample_weight)
+        validation = None if validation_data is None else self._validation(validation_data)
+        part = checks.number("validation_split", validation_split, at_least=0, below=1)
+        if part and validation is not None:
+            raise ValueError("validation_split must be 0 where there is validation_data")
+        if part or class_weight is not None:
+            self._check_values("X", "y", data)
+        if part:
+            # A stream of its own: the network's own positions in the generator begin at 0.
+            stream = random_bits.py_func(self._key, np.array([2**64 - 1], np.uint64))[0]
+            data, validation = split(data, part, stream)
+        if class_weight is not None:
+            data = weigh_classes("class_weight", class_weight, data, max(2, self._sizes[-1]))
+        n = len(data.inputs)
         batch = min(32, n) if batch_size is None else checks.whole("batch_size", batch_size, 1)
         if batch > n:
-            raise ValueError(f"batch_size must be at most the number of rows, {n}, got {batch_size!r}")
-        data = Data(inputs, targets, labels, self._weights_of(sample_weight, n))
-        validation = None if validation_data is None else self._validation(validation_data)
+            raise ValueError(f"batch_size must be at most the number of rows to train on, {n}, got {batch_size!r}")
+        measured = metrics_of("metrics", metrics)
+        for metric in filter(built_in, measured.values()):  # refuses targets that it cannot take
+            for rows in (data,) if validation is None else (data, validation):
+                metric(rows.y, np.broadcast_to(self._dtype.type(0), (len(rows.inputs), self._sizes[-1])))
         called = callbacks_of("callbacks", callbacks)
+        if early_stopping is not None:
+            if not isinstance(early_stopping, EarlyStopping):
+                raise TypeError(f"early_stopping must be an EarlyStopping or None, got {early_stopping!r}")
+            called.insert(0, early_stopping)  # so that the others know whether it stops, and meet the best parameters
         if checks.flag("progress", progress):
             called.append(ProgressBar())
-        return Run(self, rule, epochs, batch, shuffle, data, validation, called)
+        return Run(self, rule, epochs, batch, shuffle, data, validation, measured, called)
 
     # Looking into it.
 
@@ -838,22 +878,40 @@ class Network:
             return self._no_weights
         return checks.weights(name, sample_weight, rows, self._dtype)
 
+    def _rows_of(self, names: tuple[str, str, str], X: Any, y: Any, sample_weight: Any) -> Data:
+        inputs, targets, labels = self._data(names[0], X, names[1], y)
+        weights = self._weights_of(sample_weight, len(inputs), names[2])
+        return Data(inputs, targets, labels, weights, checks.any_array(names[1], y))
+
     def _validation(self, data: Any) -> Data:
+        name = "validation_data"
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-            raise TypeError(
-                f"validation_data must be a tuple (X, y) or (X, y, sample_weight), got {type(data).__name__}"
-            )
-        inputs, targets, labels = self._data("validation_data[0]", data[0], "validation_data[1]", data[1])
-        if not np.isfinite(inputs).all():
-            raise _not_finite("validation_data[0]", inputs)
-        if self._bad_targets(targets, labels).any():
-            self._blame_targets("validation_data[1]", targets, labels)
-        weights = self._weights_of(data[2] if len(data) == 3 else None, len(inputs), "validation_data[2]")
-        return Data(inputs, targets, labels, weights)
+            raise TypeError(f"{name} must be a tuple (X, y) or (X, y, sample_weight), got {type(data).__name__}")
+        X, y, sample_weight = (*data, None)[:3]
+        rows = self._rows_of((f"{name}[0]", f"{name}[1]", f"{name}[2]"), X, y, sample_weight)
+        self._check_values(f"{name}[0]", f"{name}[1]", rows)
+        return rows
+
+    def _check_values(self, name_X: str, name_y: str, rows: Data) -> None:
+        """What the kernels find out about the training data as they go over it."""
+        if not np.isfinite(rows.inputs).all():
+            raise _not_finite(name_X, rows.inputs)
+        if self._bad_targets(rows.targets, rows.labels).any():
+            self._blame_targets(name_y, rows.targets, rows.labels)
 
     def _after_forward(self, name: str) -> None:
         if self._rows == 0:
             raise ValueError(f"{name} must come after forward; there is no forward pass to go back over")
+
+    def _exchange(self, parameters: np.ndarray) -> None:
+        """Exchange all parameters with others, by way of the snapshot, which means nothing after a fit.
+
+        Ctrl-C can come between two of the three copies only, when the network has either the ones or the others.
+        """
+        scratch = self._snapshot[: parameters.size]
+        scratch[...] = self._store.data
+        self._store.data[...] = parameters
+        parameters[...] = scratch
 
     def _prepare(self, rule: Optimizer) -> bool:
         """Give the optimizer its moments and both their snapshot; return whether the optimizer was a fresh one."""
@@ -925,7 +983,7 @@ class Network:
     def _infer(self, inputs, targets, labels, weights, outputs=None) -> float:
         n, capacity = len(inputs), self._inference_rows
         total = float(weights.sum(dtype=np.float64)) if len(weights) else float(n)
-        costs = self._no_costs if outputs is not None else np.zeros(-(-n // capacity))
+        costs = np.zeros(-(-n // capacity)) if len(targets) or len(labels) else self._no_costs
         states = []
 
         def work(thread: int, threads: int) -> None:
