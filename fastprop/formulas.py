@@ -134,9 +134,11 @@ class Step:
         def filled(term: Term, **more: str) -> str:
             return getattr(term, language).format(*map(put, term.uses), **more)
 
-        terms = [filled(term) for term in self.terms]
-        if len(terms) > TERMS:
-            terms[TERMS - 2 : -1] = ["…" if language == "text" else r"\dots"]
+        if len(self.terms) <= TERMS:
+            terms = [filled(term) for term in self.terms]
+        else:
+            dots = "…" if language == "text" else r"\dots"
+            terms = [*map(filled, self.terms[: TERMS - 2]), dots, filled(self.terms[-1])]
         return filled(self.formula, sum=" + ".join(terms))
 
 
