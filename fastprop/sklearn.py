@@ -334,7 +334,7 @@ class _Perceptron(BaseEstimator):
             print(line)
 
     def _minimize(self, X, targets, weights) -> None:
-        """All rows at once by SciPy's L-BFGS-B."""
+        """All rows at once by SciPy's L-BFGS-B, which ends by scikit-learn's rules rather than by `fit_lbfgs`'s."""
         network, scale = self.network_, self._scale()
         of_weight = np.concatenate(
             [np.repeat([1.0, 0.0], [w.size, b.size]) for w, b in zip(network.weights, network.biases, strict=True)]

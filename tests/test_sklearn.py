@@ -280,12 +280,16 @@ def test_losses_of_the_regressor(loss, output):
     assert model.score(X, y) > 0.5
 
 
-@pytest.mark.parametrize("loss", ["log_loss", "cross_entropy", "mse", "huber", "binary_cross_entropy"])
+@pytest.mark.parametrize(
+    "loss",
+    ["log_loss", "cross_entropy", "mse", "huber", "binary_cross_entropy", fastprop.CrossEntropy(label_smoothing=0.1)],
+    ids=str,
+)
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
 def test_losses_of_the_classifier(kind, loss):
     X, y, _ = targets(kind)
     model = MLPClassifier(20, random_state=0, loss=loss, learning_rate_init=0.02)
-    if (kind, loss) == ("multilabel", "cross_entropy"):
+    if kind == "multilabel" and (loss == "cross_entropy" or isinstance(loss, fastprop.CrossEntropy)):
         with pytest.raises(ValueError, match="loss must"):
             model.fit(X, y)
     else:
@@ -492,6 +496,17 @@ def test_an_optimizer_as_solver():
     np.testing.assert_array_equal(parameters(model), parameters(again))
     assert sgd.steps == 0
     assert model.partial_fit(X, y).t_ == 21 * len(X)
+
+
+@pytest.mark.parametrize("solver", [
+    fastprop.RMSprop(0.01), fastprop.Adagrad(0.1), fastprop.AdamW(fastprop.CosineDecay(0.02, 100)),
+    fastprop.SGD(0.1, momentum=0.9, clip_norm=1.0),
+], ids=lambda solver: type(solver).__name__)  # fmt: skip
+def test_other_optimizers_as_solvers(solver):
+    X, y = iris()
+    model = MLPClassifier(20, solver=solver, random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.95
+    np.testing.assert_array_equal(parameters(pickle.loads(pickle.dumps(model))), parameters(model))
 
 
 def test_interrupted():
