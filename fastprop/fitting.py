@@ -93,7 +93,7 @@ class Run:
         if self.epochs == 0:
             return self.history
         started: list[Callback] = []
-        with self.network._alone:
+        with self.network._alone, ExitStack() as ends:
             try:
                 for callback in self._callbacks:
                     callback.on_start(self)
@@ -102,10 +102,9 @@ class Run:
             except BaseException as error:
                 self.error = error
                 raise
-            finally:
-                with ExitStack() as stack:  # calls every one of them in their order, whatever another raises
-                    for callback in reversed(started):
-                        stack.callback(callback.on_end, self)
+            finally:  # in their order, every one of them, whatever another raises
+                for callback in reversed(started):
+                    ends.callback(callback.on_end, self)
         return self.history
 
     def _train(self) -> None:

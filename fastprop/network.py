@@ -1007,7 +1007,7 @@ class Network:
             raise _not_finite("X", inputs)
         if training.BAD_TARGET in states:
             self._blame_targets("y", targets, labels)
-        return float(costs.sum()) if outputs is None else 0.0
+        return float(costs.sum()) if len(costs) else 0.0
 
     def _failure(self, rule, fresh, cost, inputs, targets, labels, batch, epochs, history) -> Exception:
         """Put everything back to the end of the last good epoch, and return what to raise."""
