@@ -260,6 +260,26 @@ class EarlyStopping(Callback):
             run.network._exchange(self._kept)
             self._checksum = zlib.crc32(run.network._store.data)
 
+    def _check(self, network: Any, optimizer: Any) -> None:
+        """Refuse others than those it has watched."""
+        if self._users != (weakref.ref(network), weakref.ref(optimizer)):
+            raise ValueError("early_stopping must be the one that watched this network and optimizer")
+
+    def _state(self) -> dict[str, Any]:
+        """What there is to go on from, beside the parameters that are kept."""
+        return {
+            "best": self.best, "best_epoch": self.best_epoch, "stopped": self.stopped, "epochs": self._epochs,
+            "kept": self.restore_best, "exchanged": self._checksum is not None,
+        }  # fmt: skip
+
+    def _resume(self, network: Any, optimizer: Any, state: dict[str, Any], kept: np.ndarray) -> None:
+        """Go on with this network and this optimizer as if it had watched them all along."""
+        network._prepare(optimizer)  # the snapshot, by way of which parameters are exchanged
+        self._users = weakref.ref(network), weakref.ref(optimizer)
+        self.best, self.best_epoch, self.stopped = state["best"], state["best_epoch"], state["stopped"]
+        self._epochs, self._kept = state["epochs"], kept
+        self._checksum = zlib.crc32(network._store.data) if state["exchanged"] else None
+
 
 def callbacks(argument: str, value: Any) -> list[Callback]:
     """``value`` as a list of callbacks."""

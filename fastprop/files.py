@@ -18,8 +18,8 @@ import numpy as np
 
 from . import safetensors
 from .activations import ACTIVATIONS, Activation
-from .callbacks import Callback
-from .checks import number, whole
+from .callbacks import Callback, EarlyStopping
+from .checks import flag, number, whole
 from .kernels import schedules as rates
 from .losses import LOSSES, Loss
 from .optimizers import OPTIMIZERS, Optimizer
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .network import Network
 
 #: The optimizers by the names of their classes.
+KEPT = "best."  # before the names of the tensors that an early stopping keeps
 RULES = {type(make()).__name__: make for make in OPTIMIZERS.values()}
 
 
@@ -41,7 +42,10 @@ class Resumed(NamedTuple):
     epoch: int
 
 
-def save(net: Network, path: str | os.PathLike, *, optimizer: Optimizer | None = None, epoch: int = 0) -> None:
+def save(
+    net: Network, path: str | os.PathLike, *, optimizer: Optimizer | None = None, epoch: int = 0,
+    early_stopping: EarlyStopping | None = None,
+) -> None:  # fmt: skip
     """Write the network to a safetensors file, which `fastprop.load` reads, and PyTorch too.
 
     Parameters
@@ -52,12 +56,14 @@ def save(net: Network, path: str | os.PathLike, *, optimizer: Optimizer | None =
         Write its moments, numbers and steps too: a checkpoint, for `fastprop.resume`.
     epoch : int
         How many epochs they were trained for, as `fastprop.resume` will say.
+    early_stopping : EarlyStopping, optional
+        Write with the optimizer what this has seen of their training, and the best parameters.
 
     Raises
     ------
     TypeError, ValueError
-        If ``path`` is no regular file, the optimizer is another network's, or a function of one's own, of which
-        a file can keep no code, is part of either.
+        If ``path`` is no regular file, the optimizer is another network's, ``early_stopping`` has not watched both, or
+        the network has a function of one's own, of which a file can keep no code.
     OSError
         If the file cannot be written.
     RuntimeError
@@ -81,6 +87,8 @@ def save(net: Network, path: str | os.PathLike, *, optimizer: Optimizer | None =
         del arguments["threads"]  # what is good on one machine may be bad on the next
         metadata = {"network": _json({**arguments, "position": net._counter})}
         tensors = dict(_tensors(net, net._store.data))
+        if early_stopping is not None and optimizer is None:
+            raise ValueError("early_stopping must go with the optimizer that it watched; got none")
         if optimizer is not None:
             if not isinstance(optimizer, Optimizer):
                 raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
@@ -93,6 +101,11 @@ def save(net: Network, path: str | os.PathLike, *, optimizer: Optimizer | None =
             metadata["steps"] = str(optimizer.steps)
             metadata["epoch"] = str(whole("epoch", epoch, 0))
             tensors |= _moments(net, optimizer)
+            if early_stopping is not None:
+                early_stopping._check(net, optimizer)
+                metadata["early_stopping"] = json.dumps(early_stopping._state())
+                if early_stopping.restore_best:
+                    tensors |= {KEPT + name: view for name, view in _tensors(net, early_stopping._kept)}
         safetensors.write(path, tensors, metadata)
 
 
@@ -130,13 +143,15 @@ def load(path: str | os.PathLike) -> Network:
     return contents(path)[0]
 
 
-def resume(path: str | os.PathLike) -> Resumed:
+def resume(path: str | os.PathLike, *, early_stopping: EarlyStopping | None = None) -> Resumed:
     """The network, the optimizer and the epoch in a checkpoint: trained on, they give the bits they would have given.
 
     Parameters
     ----------
     path : path-like
         A file of `Checkpoint`, or of `Network.save` with an optimizer.
+    early_stopping : EarlyStopping, optional
+        A new one, with the numbers of that which watched the training: it goes on from there too.
 
     Returns
     -------
@@ -146,7 +161,7 @@ def resume(path: str | os.PathLike) -> Resumed:
     Raises
     ------
     ValueError
-        As `load`, and if the file holds no optimizer.
+        As `load`, and if the file holds no optimizer, or not what ``early_stopping`` could go on from.
     OSError
         If it cannot be read.
 
@@ -161,7 +176,7 @@ def resume(path: str | os.PathLike) -> Resumed:
     >>> adam, adam.steps
     (Adam(learning_rate=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0), 1)
     """
-    net, rule, epoch = contents(path)
+    net, rule, epoch = contents(path, early_stopping)
     if rule is None:
         raise ValueError(f"{path!r} holds a network without an optimizer to go on with; fastprop.load reads it")
     return Resumed(net, rule, epoch)
@@ -202,22 +217,27 @@ class Checkpoint(Callback):
 
     def on_start(self, run: Run) -> None:
         self._written = 0
+        self._stopping = next((one for one in run._callbacks if isinstance(one, EarlyStopping)), None)
 
     def on_epoch_end(self, run: Run) -> None:
         if run.epoch % self.epochs == 0:
             self._write(run)
 
     def on_end(self, run: Run) -> None:
-        if run.error is None and run.part == 0 and run.epoch > self._written:
+        # An early stopping has put the best parameters back meanwhile.
+        if run.error is None and run.part == 0 and run.epoch > 0 and (self._stopping or run.epoch > self._written):
             self._write(run)
 
     def _write(self, run: Run) -> None:
-        run.network.save(self.path, optimizer=run.optimizer, epoch=self.start + run.epoch)
+        epoch = self.start + run.epoch
+        run.network.save(self.path, optimizer=run.optimizer, epoch=epoch, early_stopping=self._stopping)
         self._written = run.epoch
 
 
-def contents(path: str | os.PathLike) -> tuple[Network, Optimizer | None, int]:
-    """Network, optimizer and epoch in a file."""
+def contents(
+    path: str | os.PathLike, early_stopping: EarlyStopping | None = None
+) -> tuple[Network, Optimizer | None, int]:
+    """Network, optimizer and epoch in a file; what ``early_stopping`` had seen it goes on from."""
     from .network import Network
 
     with safetensors.Reader(path) as file:
@@ -231,6 +251,9 @@ def contents(path: str | os.PathLike) -> tuple[Network, Optimizer | None, int]:
                     expected |= {_moment(k, name): shape for name, shape in shapes.items()}
                 rule._steps = _count("steps", int(file.metadata["steps"]))
                 epoch = _count("epoch", int(file.metadata["epoch"]))
+            seen = _seen(file.metadata.get("early_stopping"))
+            if seen and seen["kept"]:
+                expected |= {KEPT + name: shape for name, shape in shapes.items()}
             dtype = safetensors.DTYPES[{"float32": "F32", "float64": "F64"}[arguments["dtype"]]]
             # The numbers that such a network needs, and no others: what is allocated next is in proportion to the file.
             if file.tensors != {name: (dtype, shape) for name, shape in expected.items()}:
@@ -249,7 +272,29 @@ def contents(path: str | os.PathLike) -> tuple[Network, Optimizer | None, int]:
             rule._bind(net, net._store.data)
             for name, view in _moments(net, rule):
                 view[...] = file.read(name)
+        if early_stopping is not None:
+            if rule is None or seen is None or seen["kept"] != early_stopping.restore_best:
+                raise file.refusal("holds nothing that such an early_stopping could go on from")
+            kept = np.zeros_like(net._store.data if seen["kept"] else net._store.data[:0])
+            for name, view in _tensors(net, kept) if seen["kept"] else ():
+                view[...] = file.read(KEPT + name)
+            early_stopping._resume(net, rule, seen, kept)
     return net, rule, epoch
+
+
+def _seen(text: str | None) -> dict[str, Any] | None:
+    """What an early stopping had seen."""
+    if text is None:
+        return None
+    seen = json.loads(text)
+    if not isinstance(seen["best"], (float, int, type(None))):
+        raise ValueError(f"best must be a number, got {seen['best']!r}")
+    if seen["best_epoch"] is not None:
+        _count("best_epoch", seen["best_epoch"])
+    for name in ("stopped", "kept", "exchanged"):
+        flag(name, seen[name])
+    _count("epochs", seen["epochs"])
+    return seen
 
 
 def _count(what: str, value: Any) -> int:

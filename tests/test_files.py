@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from hashlib import sha256
 
 import numpy as np
@@ -689,6 +689,76 @@ def test_what_is_written_is_the_end_of_an_epoch(path, data, how, written):
     adam, twin = fastprop.Adam(), fastprop.Network([3, 2], seed=0)
     twin.fit(*data, epochs=written, batch_size=10, optimizer=adam)
     assert_same(twin, fastprop.load(path))
+
+
+class Interrupt(fastprop.Callback):
+    def __init__(self, after):
+        self.after = after
+
+    def on_epoch_end(self, run):
+        if run.epoch == self.after:
+            raise KeyboardInterrupt
+
+
+def stopping_run(data, restore_best, path=None, ends=(), interrupted=False):
+    """Train with early stopping, from the file again after each of so many epochs; return what comes of it."""
+    (X, y), total = data, 300
+    options = {"validation_data": (X[30:], y[30:]), "metrics": ["mae"], "batch_size": 10}
+    optimizer, net = fastprop.Adam(0.02), fastprop.Network([3, 40, 2], "tanh", seed=4)
+    stopping, start = fastprop.EarlyStopping(patience=12, restore_best=restore_best), 0
+    for end in (*ends, total):
+        callbacks = [fastprop.Checkpoint(path, start=start)] if path else []
+        if interrupted:
+            callbacks.append(Interrupt(end - start))
+        with suppress(KeyboardInterrupt):
+            net.fit(
+                X[:30], y[:30], optimizer=optimizer, epochs=(total if interrupted else end) - start,
+                early_stopping=stopping, callbacks=callbacks, **options,
+            )  # fmt: skip
+        if path:
+            before = stopping
+            stopping = fastprop.EarlyStopping(patience=12, restore_best=restore_best)
+            net, optimizer, start = fastprop.resume(path, early_stopping=stopping)
+            assert stopping._state() == before._state()
+    return net, optimizer, stopping
+
+
+@pytest.mark.parametrize("restore_best", [True, False])
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_early_stopping_goes_on_too(path, data, restore_best, interrupted):
+    expected, its_optimizer, its_stopping = stopping_run(data, restore_best)
+    assert its_stopping.stopped
+    epochs = its_stopping._epochs
+    net, optimizer, stopping = stopping_run(data, restore_best, path, (1, epochs // 2, epochs - 3), interrupted)
+    assert_same(net, expected)
+    assert optimizer.steps == its_optimizer.steps
+    assert stopping._state() == its_stopping._state()
+    assert fastprop.resume(path).epoch == epochs
+
+
+def test_early_stopping_wants_what_was_watched(path, data):
+    stopping, adam = fastprop.EarlyStopping(patience=2), fastprop.Adam()
+    net = fastprop.Network([3, 2], seed=0)
+    net.fit(*data, optimizer=adam, early_stopping=stopping)
+    with pytest.raises(ValueError, match="must be the one that watched this network and optimizer"):
+        net.save(path, optimizer=adam, early_stopping=fastprop.EarlyStopping())
+    with pytest.raises(ValueError, match="must go with the optimizer"):
+        net.save(path, early_stopping=stopping)
+    net.save(path, optimizer=adam)
+    for other in (stopping, fastprop.EarlyStopping(restore_best=False)):
+        with pytest.raises(ValueError, match="holds nothing that such an early_stopping could go on from"):
+            fastprop.resume(path, early_stopping=other)
+        net.save(path, optimizer=adam, early_stopping=stopping)
+    raw = path.read_bytes()
+    for seen in ({"best": "1"}, {"best_epoch": -1}, {"stopped": 0}, {"kept": False}, {"kept": None}, {"epochs": 1.5}):
+        start = 8 + int.from_bytes(raw[:8], "little")
+        header = json.loads(raw[8:start])
+        metadata = header.pop("__metadata__")
+        changed = json.dumps({**json.loads(metadata["early_stopping"]), **seen})
+        kept = ("network", "optimizer", "steps", "epoch")
+        craft(path, {**{k: metadata[k] for k in kept}, "early_stopping": changed}, header, raw[start:])
+        with pytest.raises(ValueError, match="does not describe"):
+            fastprop.load(path)
 
 
 @pytest.mark.parametrize(("options", "says"), [({"epochs": 0}, "epochs must be"), ({"start": -1}, "start must be")])
