@@ -1,7 +1,7 @@
 """How a trace is written: the symbol of each quantity, the formula of each step, and the numbers put in.
 
 A formula exists as text and in LaTeX, with {0}, {1}, … where symbols or numbers go. As text it is written so that
-Python computes the same once ``·`` is ``*``, ``²`` is ``**2`` and ``½`` is ``0.5``.
+Python computes the same once ``·`` is ``*``, ``²`` is ``**2``, ``³`` is ``**3`` and ``½`` is ``0.5``.
 """
 
 from __future__ import annotations
@@ -154,6 +154,10 @@ _ACTIVATIONS = {
     "elu": ("{0} if {0} > 0 else {p}·(exp({0}) - 1)", r"\max(0, {0}) + {p} (e^{{\min(0, {0})}} - 1)"),
     "softplus": ("log(1 + exp({0}))", r"\log(1 + e^{{{0}}})"),
     "silu": ("{0} / (1 + exp(-{0}))", r"\frac{{{0}}}{{1 + e^{{-{0}}}}}"),
+    "gelu": (
+        "½·{0}·(1 + tanh(sqrt(2/pi)·({0} + 0.044715·{0}³)))",
+        r"\tfrac{{1}}{{2}} {0} \left(1 + \tanh\left(\sqrt{{2/\pi}} ({0} + 0.044715 \cdot {{{0}}}^3)\right)\right)",
+    ),
 }
 
 #: σ′(z): what {0} and {1} are, z or a, then the formula.
