@@ -58,7 +58,7 @@ def rates_of_step(optimizer, hyper, step):
     return keep, rate, hyper[BETA1], hyper[BETA2], hyper[EPSILON], root, 0.0
 
 
-@njit
+@njit(inline=True)
 def update(optimizer, rates, hyper, gradients, g, g_row, parameters, at, stride, moments, weights, rows, columns):
     """Update a block of parameters in place from its gradient, which penalties and clipping may overwrite.
 
