@@ -149,7 +149,7 @@ def test_xor_gets_stuck_from_the_seeds_it_names(run):
         ("train digits --epochs -1", "epochs must be an integer ≥ 0, got -1"),
         ("train digits --epochs 1.5", "--epochs: invalid int value: '1.5'"),
         ("train digits --batch-size 0", "batch_size must be an integer ≥ 1, got 0"),
-        ("train digits --batch-size 1348", "batch_size must be at most the number of rows, 1347"),
+        ("train digits --batch-size 1348", "batch_size must be at most the number of rows to train on, 1347"),
         ("train digits --dtype float16", "dtype must be one of float32, float64; got 'float16'"),
         ("train digits --seed -1", "seed must be an integer ≥ 0, got -1"),
         ("train digits --sizes 64 32", "--sizes must go from 64 inputs to 10 outputs, got"),
