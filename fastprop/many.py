@@ -101,9 +101,9 @@ def fit_many(
     _refuse_twice([run.optimizer for run in runs], "optimizers")
     _refuse_twice([callback for run in runs for callback in run._callbacks], "callbacks")
     errors = _train(runs, min(most, max(len(runs), 1)))
-    for error in errors:
-        if error is not None and not (diverged == "keep" and isinstance(error, DivergenceError)):
-            raise error
+    for failure in errors:
+        if failure is not None and not (diverged == "keep" and isinstance(failure, DivergenceError)):
+            raise failure
     return [run.history for run in runs]
 
 
