@@ -542,7 +542,13 @@ def optimizer(argument: str, value: str | Optimizer) -> Optimizer:
 
 
 def _schedule(value: float | Schedule) -> Schedule:
-    return value if isinstance(value, Schedule) else ConstantRate(value)
+    if isinstance(value, Schedule):
+        return value
+    try:
+        return ConstantRate(value)
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(f"learning_rate must be a finite number ≥ 0 or a Schedule, got {value!r} ({kind})") from None
 
 
 def _limit(value: float) -> float | None:

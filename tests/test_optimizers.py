@@ -418,16 +418,24 @@ def test_plateau_counts_no_train_step():
 
 
 def test_a_released_optimizer_begins_anew():
-    """A first fit that is refused leaves nothing behind, the plateau's memory included."""
-    net, X, y, _ = problem("regression")
-    rule = SGD(fastprop.ReduceOnPlateau(0.01, patience=0))
+    """A first fit that is refused leaves nothing behind, not even when a schedule began."""
+
+    class Set(fastprop.Callback):
+        every = 3
+
+        def on_step(self, run):
+            run.optimizer.learning_rate = fastprop.ExponentialDecay(1e-3, 0.5)
+
+    net, X, y, batch = problem("regression")
+    rule = SGD(1e-3)
     bad = X.copy()
-    bad[3, 1] = np.nan
-    for _ in range(2):
-        with pytest.raises(ValueError, match="X must be finite"):
-            net.fit(bad, y, optimizer=rule)
-    assert rule.learning_rate == 0.01
-    Network([3, 2], dtype="float64").fit(X, y, optimizer=rule)
+    bad[-1, 1] = np.nan
+    with pytest.raises(ValueError, match="X must be finite"):
+        net.fit(bad, y, optimizer=rule, batch_size=batch, shuffle=False, callbacks=[Set()])
+    assert (rule.steps, rule.learning_rate) == (0, 1e-3)
+    other = Network([3, 2], dtype="float64")
+    other.fit(X, y, optimizer=rule, batch_size=batch)
+    assert rule.learning_rate == 1e-3 / 2**5
 
 
 # Label smoothing
