@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -31,12 +31,21 @@ def stride_of(width: int, dtype: np.dtype) -> int:
 class Units:
     """z, a, δ, targets and row weights of a batch, in one flat array ``data`` that ``layers`` describes.
 
-    Grows when a batch is larger than any before it.
+    Grows when a batch is larger than any before it. ``dropout`` has the probability p of each layer 0..L−1: where p > 0,
+    ``tables`` have a place for out^(m), and elsewhere it is a^(m), as it is everywhere in ``layers``.
     """
 
-    def __init__(self, layers: np.ndarray, dtype: np.dtype) -> None:
+    def __init__(self, layers: np.ndarray, dtype: np.dtype, dropout: Sequence[float] = ()) -> None:
         self.layers = layers.copy()
         self.dtype = dtype
+        self._dropped = [m for m, p in enumerate(dropout) if p]
+        #: random numbers that an observation takes
+        self.numbers = 0
+        for m, p in enumerate(dropout):
+            self.layers[m, column.DROPOUT] = min(round(p * 2**32), 2**32 - 1)
+            self.layers[m, column.NUMBERS] = self.numbers
+            self.numbers += int(layers[m, column.WIDTH]) if p else 0
+        self.layers[-1, column.NUMBERS] = self.numbers
         self.capacity = self.threads = 0
         self.tables: list[np.ndarray] = []
         self.data = aligned_zeros(0, dtype)
@@ -65,17 +74,26 @@ class Units:
                 table[m, column.Z] = table[m, column.A]
             else:
                 place(m, column.Z, block)
+            if m in self._dropped:
+                place(m, column.OUT, block)
+            else:
+                table[m, column.OUT] = table[m, column.A]
         table[-1, column.TARGET] = table[-1, column.DELTA]  # read where the error signal is written right after
         place(len(table) - 1, column.ROW_WEIGHT, rows)
         place(len(table) - 1, column.ROW_LOSS, rows)
+        inputs = rows * int(table[0, column.STRIDE])
         scratch = stride_of(SCRATCH_BYTES // self.dtype.itemsize, self.dtype)
         self.tables = []
         for _ in range(threads):
-            place(0, column.A, rows * int(table[0, column.STRIDE]))
+            place(0, column.A, inputs)
+            table[0, column.OUT] = table[0, column.A]
+            if 0 in self._dropped:
+                place(0, column.OUT, inputs)
             place(0, column.SCRATCH, scratch)
             self.tables.append(np.stack([table, table]))
         self.data = aligned_zeros(end, self.dtype)
         self.layers[...] = self.tables[0][0]
+        self.layers[:, column.OUT] = self.layers[:, column.A]
         self.capacity, self.threads = rows, threads
 
     def view(self, layer: int, name: int, rows: int) -> np.ndarray:

@@ -145,7 +145,7 @@ class Run:
             history.seconds.extend([self._spent / ended] * ended)
             self._spent = 0.0
         if state[training.STATUS] != training.GOOD:
-            network._counter = counter + self.epoch * len(self._order)
+            network._counter = counter + self.epoch * (len(self._order) + n * network._units.numbers)
             raise network._failure(rule, fresh, cost, inputs, targets, labels, batch, self.epoch, history)
         network._end(rule)
         trained = ended * n + rows - position

@@ -65,8 +65,13 @@ class Network:
     init : str, optional
         he_uniform, he_normal, glorot_uniform, glorot_normal or zeros. By default he_uniform for layers of the relu
         family, silu, gelu, softplus and elu, and glorot_uniform for the others. Biases begin at 0.
+    dropout : float or sequence of float
+        Probability p in [0, 1) with which each unit of the hidden layers is dropped in training (Srivastava and others,
+        2014): what the next layer reads of it is 0, and that of the others is divided by 1 − p. A sequence has one for
+        each of the layers 0..L−1, the input first. Only ``fit`` and ``train_step`` drop units; all else, ``forward``
+        and ``backward`` too, is of the whole network.
     seed : int, optional
-        Seed ≥ 0 of the generator of first weights and shuffles. Without it, one is drawn and kept in ``seed``.
+        Seed ≥ 0 of the generator of first weights, shuffles and dropout. Without it, one is drawn and kept in ``seed``.
     threads : int or "auto"
         At most so many threads.
 
@@ -108,6 +113,7 @@ class Network:
         loss: str | Loss | None = None,
         dtype: Any = "float32",
         init: str | None = None,
+        dropout: float | Sequence[float] = 0.0,
         seed: int | None = None,
         threads: int | str = 1,
     ) -> None:
@@ -120,6 +126,7 @@ class Network:
         default = DEFAULTS.get(functions[-1].name, "squared_error")
         self._loss = loss_of("loss", default if loss is None else loss)
         self._dtype = _dtype(dtype)
+        self._dropout = _rates(dropout, len(self._sizes) - 1)
         if init is not None:
             checks.one_of("init", init, initializers.INITIALIZERS, "None")
         self._seed = secrets.randbits(63) if seed is None else checks.whole("seed", seed, 0)
@@ -132,7 +139,7 @@ class Network:
         self._counter = 0
         self._store = Parameters(self._sizes, [f._code(self._dtype) for f in functions], self._dtype)
         self._layout = self._sizes, self._dtype.name  # what an optimizer's moments are laid out for
-        self._units = Units(self._store.layers, self._dtype)
+        self._units = Units(self._store.layers, self._dtype, self._dropout)
         self._inference: list[Units] = []  # one for each thread
         self._paces: dict[tuple[int, int], Pace] = {}
         self._slopes = np.array([0.0] + [f._parameter for f in functions])
@@ -163,9 +170,10 @@ class Network:
 
     def __repr__(self) -> str:
         hidden = [f.name for f in self._functions[:-1]]
+        dropout = f"dropout={list(self._dropout)}, " if any(self._dropout) else ""
         return (
             f"Network({list(self._sizes)}, hidden={hidden}, output={self._functions[-1].name!r}, "
-            f"loss={self._loss.name!r}, dtype={self._dtype.name!r}, seed={self._seed})"
+            f"loss={self._loss.name!r}, {dropout}dtype={self._dtype.name!r}, seed={self._seed})"
         )
 
     def _arguments(self) -> dict[str, Any]:
@@ -175,6 +183,7 @@ class Network:
             "hidden": self._functions[:-1],
             "output": self._functions[-1],
             "loss": self._loss,
+            "dropout": list(self._dropout),
             "dtype": self._dtype.name,
             "seed": self._seed,
             "threads": self._threads,
@@ -209,6 +218,11 @@ class Network:
     @threads.setter
     def threads(self, value: int | str) -> None:
         self._threads: int | str = value if value == "auto" else checks.whole("threads", value, 1)
+
+    @property
+    def dropout(self) -> tuple[float, ...]:
+        """The probability with which a unit of layer 0..L−1 is dropped in training."""
+        return self._dropout
 
     @property
     def loss(self) -> Loss:
@@ -1129,6 +1143,18 @@ def _hidden(hidden: Any, count: int) -> list[Activation]:
         if function.name == "softmax":
             raise ValueError("hidden must not be 'softmax', which is for the output only")
     return functions
+
+
+def _rates(dropout: Any, count: int) -> tuple[float, ...]:
+    """The probability of each layer 0..L−1."""
+    if isinstance(dropout, (str, bytes)) or not isinstance(dropout, Iterable):
+        return 0.0, *[checks.number("dropout", dropout, at_least=0, below=1)] * (count - 1)
+    rates = tuple(checks.number(f"dropout[{m}]", p, at_least=0, below=1) for m, p in enumerate(dropout))
+    if len(rates) != count:
+        raise ValueError(
+            f"dropout must have {count} probabilities, one for the input and each hidden layer, got {len(rates)}"
+        )
+    return rates
 
 
 def _dtype(dtype: Any) -> np.dtype:

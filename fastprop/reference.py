@@ -164,11 +164,18 @@ _FROM_Z: dict[tuple[str, str], tuple[Function, Function]] = {
 }
 
 
-def forward(x, weights, biases, activations):
-    """z^(m) = a^(m−1) W^(m) + b^(m), a^(m) = σ^(m)(z^(m)) for m = 1..L, from x (n, D^(0)); returns (z, a)."""
+def forward(x, weights, biases, activations, masks=None):
+    """z^(m) = a^(m−1) W^(m) + b^(m), a^(m) = σ^(m)(z^(m)) for m = 1..L, from x (n, D^(0)); returns (z, a).
+
+    Dropout: layer m+1 reads a^(m) ⊙ masks[m], m = 0..L−1, each an array like a^(m) of 0 and 1 / (1 − p), or 1.
+
+    >>> z, a = forward(np.ones((1, 2)), [np.eye(2)], [np.zeros(2)], ["identity"], masks=[np.array([[0.0, 2.0]])])
+    >>> print(z[0])
+    [[0. 2.]]
+    """
     z, a = [], [x]
-    for W, b, activation in zip(weights, biases, activations, strict=True):
-        z.append(a[-1] @ W + b)
+    for W, b, activation, mask in zip(weights, biases, activations, masks or [1] * len(weights), strict=True):
+        z.append((a[-1] * mask) @ W + b)
         a.append(activate(z[-1], activation))
     return z, a
 
@@ -187,19 +194,22 @@ def loss(target, z, a, activation, loss, sample_weight=None):
     return _loss_and_delta(target, z, a, activation, loss, sample_weight)[0]
 
 
-def backward(target, weights, z, a, activations, loss, sample_weight=None):
+def backward(target, weights, z, a, activations, loss, sample_weight=None, masks=None):
     """C, and as lists for m = 1..L δ^(m) = ∂C/∂z^(m), ∂C/∂W^(m) and ∂C/∂b^(m), from what `forward` returned.
 
     δ^(L) = ∂C/∂a^(L) ⊙ σ^(L)′(z^(L)); for m = L−1..1, δ^(m) = (δ^(m+1) W^(m+1)ᵀ) ⊙ σ^(m)′(z^(m));
     ∂C/∂W^(m) = a^(m−1)ᵀ δ^(m); ∂C/∂b^(m) = Σ over the batch of δ^(m). δ carries every averaging factor of C.
-    Target and sample weights are those of `loss`; where the weights sum to 0 so is every gradient.
+    Target and sample weights are those of `loss`; where the weights sum to 0 so is every gradient. With the masks of
+    `forward`, σ^(m)′ is multiplied by masks[m], and a^(m) in the gradient of the next weights.
     """
+    masks = masks or [1] * len(weights)
     C, delta = _loss_and_delta(target, z[-1], a[-1], activations[-1], loss, sample_weight)
     deltas = [delta]
     for m in range(len(weights) - 1, 0, -1):
-        dC_da = deltas[0] @ weights[m].T  # deltas[0] is δ^(m+1) here, weights[m] is W^(m+1)
+        dC_da = deltas[0] @ weights[m].T * masks[m]  # deltas[0] is δ^(m+1) here, weights[m] is W^(m+1)
         deltas.insert(0, activate_backward(dC_da, z[m - 1], a[m], activations[m - 1]))
-    weight_gradients = [below.T @ delta for below, delta in zip(a[:-1], deltas, strict=True)]
+    read = [below * mask for below, mask in zip(a[:-1], masks, strict=True)]
+    weight_gradients = [below.T @ delta for below, delta in zip(read, deltas, strict=True)]
     return C, deltas, weight_gradients, [delta.sum(axis=0) for delta in deltas]
 
 

@@ -132,6 +132,12 @@ _map_silu, _multiply_silu = _map(_silu), _multiply(_silu_slope)
 _map_gelu, _multiply_gelu = _map(_gelu), _multiply(_gelu_slope)
 
 
+@njit(inline=False)
+def _call(code, p, units, z, a, delta, stride, rows, columns):
+    """A block of one's own: its arguments would take the registers of those who never call it."""
+    call_block(code, units, (z, a, delta, stride, rows, columns), p)
+
+
 @njit
 def activate(code, p, units, z, a, stride, rows, columns):
     """a = σ(z) for a block; softmax takes whole rows, and identity nothing: its z and a are one."""
@@ -154,7 +160,7 @@ def activate(code, p, units, z, a, stride, rows, columns):
     elif code == GELU:
         _map_gelu(p, units, z, a, stride, rows, columns)
     elif code >= CUSTOM:
-        call_block(code, units, (z, a, _MAP, stride, rows, columns), p)
+        _call(code, p, units, z, a, _MAP, stride, rows, columns)
 
 
 @njit
@@ -179,7 +185,7 @@ def multiply_by_slope(code, p, units, z, a, delta, stride, rows, columns):
     elif code == GELU:
         _multiply_gelu(p, units, z, a, delta, stride, rows, columns)
     elif code >= CUSTOM:
-        call_block(code, units, (z, a, delta, stride, rows, columns), p)
+        _call(code, p, units, z, a, delta, stride, rows, columns)
 
 
 @njit

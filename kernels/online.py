@@ -6,7 +6,7 @@ be. Each output is the same chain of fused products as in ``products.py``: the s
 
 from .activations import activate, multiply_by_slope
 from .jit import njit
-from .layers import ACTIVATION, BIASES, DELTA, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
+from .layers import ACTIVATION, BIASES, DELTA, OUT, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
 from .products import NONE, ONE, SCRATCH_GRADIENT, UPDATE_ROWS, few_deltas, middle
 from .simd import TILE_VECTORS, fma, lanes, load, load_tile, splat, store, store_tile, tile_fma
 from .updates import update
@@ -18,7 +18,7 @@ CHAINS = 4
 @njit
 def forward_row(layers, m, p, parameters, units):
     """z^(m) = a^(m-1) W^(m) + b^(m) and a^(m) = σ^(m)(z^(m)); overwrites both."""
-    depth, half, a = layers[m - 1, WIDTH], middle(layers, m), layers[m - 1, A]
+    depth, half, a = layers[m - 1, WIDTH], middle(layers, m), layers[m - 1, OUT]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     z, k = layers[m, Z], 0
     while k + CHAINS * lanes(units) <= stride:
@@ -55,7 +55,7 @@ def delta_row(layers, m, p, parameters, units):
 def update_row(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units):
     """Update rows first..end-1 of W^(m) from ∂C/∂W^(m) = a^(m-1) δ^(m)ᵀ, and with the last one b^(m) from ∂C/∂b^(m) =
     δ^(m), a piece at a time."""
-    depth, a = layers[m - 1, WIDTH], layers[m - 1, A]
+    depth, a = layers[m - 1, WIDTH], layers[m - 1, OUT]
     width, stride, delta = layers[m, WIDTH], layers[m, STRIDE], layers[m, DELTA]
     g = layers[0, SCRATCH] + SCRATCH_GRADIENT // units.itemsize
     for k in range(0, width, TILE_VECTORS * lanes(units)):

@@ -20,7 +20,7 @@ import numpy as np
 from .activations import SOFTMAX, activate, multiply_by_slope
 from .barrier import border
 from .jit import njit
-from .layers import ACTIVATION, BIASES, DELTA, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
+from .layers import ACTIVATION, BIASES, DELTA, OUT, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
 from .simd import (
     TILE_ROWS,
     TILE_VECTORS,
@@ -220,7 +220,7 @@ def forward_product(layers, m, first, end, p, parameters, units, rows):
 
     The second half of the sum is taken in the place of δ^(m). A half alone, terms first..end-1, stays as it is.
     """
-    depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
+    depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, OUT]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     z, delta, a_out = layers[m, Z], layers[m, DELTA], layers[m, A]
     code, half = layers[m, ACTIVATION], middle(layers, m)
@@ -341,7 +341,7 @@ def few_deltas(w, w_row, depth, parameters, a, delta, stride, width, units, rows
 @njit(inline=False)
 def weight_gradient(layers, m, first, end, gradients, units, rows):
     """∂C/∂W^(m) = a^(m-1)ᵀ δ^(m), its rows first..end-1, and with the last one ∂C/∂b^(m) = Σ_i δ^(m); overwrites."""
-    depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
+    depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, OUT]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     delta, zeros = layers[m, DELTA], layers[0, SCRATCH]
     packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
@@ -379,7 +379,7 @@ def weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, mo
 
     A few rows of ∂C/∂W at a time are summed into scratch, and their parameters updated while they are in the cache.
     """
-    depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, A]
+    depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, OUT]
     width, stride, w, delta = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, DELTA]
     zeros, size = layers[0, SCRATCH], rows * units.itemsize
     packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize

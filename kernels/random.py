@@ -16,7 +16,7 @@ _ULP = 2.0**-53
 
 @njit
 def random_bits(key, counter):
-    """64 random bits; key and counter are uint64 (or NumPy arrays of it, through ``random_bits.py_func``)."""
+    """64 random bits; key and counter are uint64, also in vectors (or in NumPy arrays: ``random_bits.py_func``)."""
     z = key + counter * _GOLDEN
     z = (z ^ (z >> _30)) * _FIRST
     z = (z ^ (z >> _27)) * _SECOND

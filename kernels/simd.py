@@ -18,7 +18,7 @@ Three kinds of values
 
 Operators
     ``+ - *`` and unary ``-`` on floats and integers; ``/`` on floats; ``<< >> & | ^ ~`` on integers, where
-    ``>>`` keeps the sign; ``& | ^ ~`` on masks; the six comparisons on floats and integers. A scalar beside a
+    ``>>`` keeps the sign of signed ones; ``& | ^ ~`` on masks; the six comparisons on floats and integers. A scalar beside a
     vector is cast to the lane type and repeated in every lane, as it is wherever a function of this module
     expects a vector: ``fma(x, 0.5, 1.0)``.
     They carry the fast-math flags of the ``@njit`` around them, here `contract` and `nsz`: a product may be
@@ -530,6 +530,17 @@ def lane_index(typingctx, like):
 
 
 @intrinsic
+def numbers_from(typingctx, like, first):
+    """first, first + 1, … as uint64 in as many lanes as the vectors of `like` have."""
+    vector = Vector(types.uint64, _vector_like(like).lanes)
+
+    def codegen(context, builder, sig, args):
+        return builder.add(args[1], _constant(context.get_value_type(vector), list(range(vector.lanes))))
+
+    return vector(like, vector), codegen
+
+
+@intrinsic
 def first_lanes(typingctx, like, count):
     """Mask of the lanes before `count`, which may be any integer."""
     vector = _vector_like(like)
@@ -600,12 +611,19 @@ def _by_kind(for_float, for_integer):
     return emit
 
 
+def _by_sign(for_signed, for_unsigned):
+    def emit(builder, vector, *args):
+        return getattr(builder, for_signed if vector.dtype.signed else for_unsigned)(*args)
+
+    return emit
+
+
 def _comparison(symbol):
     def emit(builder, vector, a, b):
         if vector.is_float:  # with a NaN every comparison is false, but != true
             compare = builder.fcmp_unordered if symbol == "!=" else builder.fcmp_ordered
             return compare(symbol, a, b)
-        return builder.icmp_signed(symbol, a, b)
+        return (builder.icmp_signed if vector.dtype.signed else builder.icmp_unsigned)(symbol, a, b)
 
     return emit
 
@@ -620,7 +638,7 @@ _operator(operator.or_, _bits, _same, lambda builder, vector, a, b: builder.or_(
 _operator(operator.xor, _bits, _same, lambda builder, vector, a, b: builder.xor(a, b))
 _operator(operator.invert, _bits, _same, lambda builder, vector, a: builder.xor(a, _constant(a.type, -1)), arity=1)
 _operator(operator.lshift, lambda v: v.is_integer, _same, lambda builder, vector, a, b: builder.shl(a, b))
-_operator(operator.rshift, lambda v: v.is_integer, _same, lambda builder, vector, a, b: builder.ashr(a, b))
+_operator(operator.rshift, lambda v: v.is_integer, _same, _by_sign("ashr", "lshr"))
 _operator(operator.lt, _number, lambda v: v.mask, _comparison("<"))
 _operator(operator.le, _number, lambda v: v.mask, _comparison("<="))
 _operator(operator.gt, _number, lambda v: v.mask, _comparison(">"))

@@ -18,8 +18,9 @@ from numba import types
 from .activations import multiply_by_slope
 from .barrier import WRONG_INPUTS, WRONG_PARAMETERS, WRONG_TARGETS, border, wait
 from .batches import all_finite, gather_inputs, gather_targets, total_weight, weigh_rows
+from .dropout import drop, drop_deltas
 from .jit import njit
-from .layers import ACTIVATION, DELTA, ROW_LOSS, ROW_WEIGHT, STRIDE, TARGET, WEIGHTS, WIDTH, A, Z
+from .layers import ACTIVATION, DELTA, NUMBERS, OUT, ROW_LOSS, ROW_WEIGHT, STRIDE, TARGET, WEIGHTS, WIDTH, A, Z
 from .losses import output_error, total_loss
 from .online import delta_row, forward_row, update_row
 from .products import (
@@ -51,6 +52,8 @@ PROGRESS = 6
 #: Rows of a batch are shared out by so many, and so are numbers of which only the sum or a copy is wanted.
 GRAIN, BLOCK = 4, 1024
 
+_NOTHING = np.uint64(0)  # the generator's key and position where nothing is drawn
+
 
 def _array(dimensions, dtype=None, readonly=False):
     return lambda number: types.Array(dtype or number, dimensions, "C", readonly=readonly)
@@ -76,9 +79,11 @@ TYPES = {
 
 
 @njit
-def forward_pass(layers, first, slopes, parameters, units, rows):
-    """z^(m) = a^(m-1) W^(m) + b^(m), a^(m) = σ^(m)(z^(m)) for m = first..L."""
+def forward_pass(layers, first, slopes, parameters, units, rows, key, drawn):
+    """z^(m) = out^(m-1) W^(m) + b^(m), a^(m) = σ^(m)(z^(m)) for m = first..L; without dropout out^(m) is a^(m)."""
     for m in range(first, len(layers)):
+        if m > 1 and layers[m - 1, OUT] != layers[m - 1, A]:
+            drop(layers, m - 1, key, drawn, units, rows)
         if rows == 1:
             forward_row(layers, m, slopes[m], parameters, units)
         else:
@@ -102,6 +107,8 @@ def delta_pass(layers, slopes, parameters, units, rows, batch):
             delta_row(layers, m, slopes[m], parameters, units)
         else:
             delta_product(layers, m, slopes[m], parameters, units, rows, batch)
+        if layers[m, OUT] != layers[m, A]:
+            drop_deltas(layers, m, units, rows)
 
 
 @njit
@@ -197,7 +204,7 @@ def take_share(layers, share, first):
     """Make ``share`` the table of the rows of a batch from ``first`` on."""
     for m in range(len(layers)):
         offset = first * layers[m, STRIDE]
-        for name in (Z, A, DELTA, TARGET):
+        for name in (Z, A, DELTA, TARGET, OUT):
             share[m, name] = layers[m, name] + offset
         share[m, ROW_WEIGHT], share[m, ROW_LOSS] = layers[m, ROW_WEIGHT] + first, layers[m, ROW_LOSS] + first
 
@@ -207,7 +214,7 @@ def forward(layers, slopes, parameters, units, X, order):
     """Fill z and a of every layer for the rows of X; return whether X was finite."""
     good = gather_inputs(layers, X, order, 0, len(X), NONE, layers[0, WIDTH], units)
     if good:
-        forward_pass(layers, ONE, slopes, parameters, units, len(X))
+        forward_pass(layers, ONE, slopes, parameters, units, len(X), _NOTHING, _NOTHING)
     return good
 
 
@@ -261,7 +268,7 @@ def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labe
         rows = min(capacity, len(X) - start)
         if not gather_inputs(layers, X, order, start, rows, NONE, layers[0, WIDTH], units):
             return BAD_INPUT
-        forward_pass(layers, ONE, slopes, parameters, units, rows)
+        forward_pass(layers, ONE, slopes, parameters, units, rows, _NOTHING, _NOTHING)
         if len(outputs) > 0:
             for i in range(rows):
                 for k in range(width):
@@ -286,6 +293,7 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
     and ``snapshot`` holds the state at the end of the last good epoch.
     """
     n, last = len(X), len(layers) - 1
+    numbers = layers[last, NUMBERS]
     epoch, position, number = progress[EPOCH], progress[POSITION], progress[STEPS]
     counter, good_number, status, cost = progress[COUNTER], progress[GOOD_STEPS], GOOD, 0.0
     if epoch == 0 and position == 0 and not keep(parameters, moments, snapshot, thread, threads, sync):
@@ -297,7 +305,9 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
             counter += n
             if threads > 1 and not wait(sync, threads):
                 break
-        rows = min(batch, n - position)
+        if position == 0:
+            counter += n * numbers
+        rows, drawn = min(batch, n - position), counter - (n - position) * numbers
         # The thread's rows of the batch, there and back. But where W^(1) has more rows than the batch, only those rows
         # of it that the thread updates, its half of the sum z^(1), which stays with it: the others' would come from
         # another core at every step.
@@ -309,6 +319,8 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
             lower, upper = (0, half) if 2 * thread < threads else (half, upper)
         if not gather_inputs(layers, X, order, position, rows, lower, upper, units):
             sync[WRONG_INPUTS] = 1
+        if layers[0, OUT] != layers[0, A]:
+            drop(layers, 0, key, np.uint64(drawn), units, rows)
         if threads > 1:
             mine = share
             if halves:
@@ -323,7 +335,7 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
             if halves:
                 finish(share, ONE, slopes[1], units, end - first)
                 m = 2
-        forward_pass(mine, m, slopes, parameters, units, end - first)
+        forward_pass(mine, m, slopes, parameters, units, end - first, key, np.uint64(drawn + first * numbers))
         if not gather_targets(mine, targets, labels, low, high, order, start, end - first, units):
             sync[WRONG_TARGETS] = 1
         total = total_weight(weights, order, position, rows)
