@@ -31,8 +31,8 @@ def stride_of(width: int, dtype: np.dtype) -> int:
 class Units:
     """z, a, δ, targets and row weights of a batch, in one flat array ``data`` that ``layers`` describes.
 
-    Grows when a batch is larger than any before it. ``dropout`` has the probability p of each layer 0..L−1: where p > 0,
-    ``tables`` have a place for out^(m), and elsewhere it is a^(m), as it is everywhere in ``layers``.
+    Grows when a batch is larger than any before it. ``dropout`` has the probability p of each layer 0..L−1: where it is
+    not 0 ``tables`` have a place for out^(m), and elsewhere that is a^(m), as it is everywhere in ``layers``.
     """
 
     def __init__(self, layers: np.ndarray, dtype: np.dtype, dropout: Sequence[float] = ()) -> None:

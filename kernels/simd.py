@@ -18,9 +18,9 @@ Three kinds of values
 
 Operators
     ``+ - *`` and unary ``-`` on floats and integers; ``/`` on floats; ``<< >> & | ^ ~`` on integers, where
-    ``>>`` keeps the sign of signed ones; ``& | ^ ~`` on masks; the six comparisons on floats and integers. A scalar beside a
-    vector is cast to the lane type and repeated in every lane, as it is wherever a function of this module
-    expects a vector: ``fma(x, 0.5, 1.0)``.
+    ``>>`` keeps the sign of signed ones; ``& | ^ ~`` on masks; the six comparisons on floats and integers. A
+    scalar beside a vector is cast to the lane type and repeated in every lane, as it is wherever a function of
+    this module expects a vector: ``fma(x, 0.5, 1.0)``.
     They carry the fast-math flags of the ``@njit`` around them, here `contract` and `nsz`: a product may be
     fused with the sum it goes to. Write `fma` where the rounding matters, or where the bits must not depend
     on the surroundings.

@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from fastprop.kernels.random import random_bits
 
 import fastprop
 from fastprop import reference
-from fastprop.kernels.random import random_bits
 
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
@@ -25,8 +25,9 @@ def masks_of(net, rows, *, first=0, number=None):
             continue
         row, unit = np.arange(first, first + rows)[:, None], np.arange(width)
         at = (number + row * sum(widths) + start + unit).astype(np.uint64)
-        kept = random_bits.py_func(np.uint64(net._key), at) >> np.uint64(32) >= round(p * 2**32)
-        masks.append((kept / (1 - p)).astype(net.dtype))
+        threshold = round(p * 2**32)  # p is a multiple of 2^-32 to the kernels
+        kept = random_bits.py_func(np.uint64(net._key), at) >> np.uint64(32) >= threshold
+        masks.append((kept / (1 - threshold / 2**32)).astype(net.dtype))
         start += width
     return masks
 
