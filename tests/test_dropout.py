@@ -8,7 +8,7 @@ import pytest
 from fastprop.kernels.random import random_bits
 
 import fastprop
-from fastprop import reference
+from fastprop import network, reference
 
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
@@ -113,11 +113,14 @@ def test_continuing_is_exact(shuffle):
     np.testing.assert_array_equal(whole[1], parts[1])
 
 
-@pytest.mark.parametrize("threads", [2, "auto"])
-def test_threads_do_not_matter(threads):
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("sizes", [[30, 200, 100, 2], [700, 64, 2]])  # the second shares out W^(1) by its halves
+def test_threads_do_not_matter(sizes, threads, monkeypatch):
+    monkeypatch.setattr(network, "worth", lambda threads, *_: threads)
+    monkeypatch.setattr(fastprop.Network, "_most", property(lambda net: net.threads))
     results = []
     for count in (1, threads):
-        net = fastprop.Network([30, 200, 100, 2], dropout=[0.1, 0.5, 0.5], seed=4, threads=count)
+        net = fastprop.Network(sizes, dropout=[0.1] + [0.5] * (len(sizes) - 2), seed=4, threads=count)
         net.fit(*data(net, 300), epochs=3, batch_size=100)
         results.append(net.get_parameters())
     np.testing.assert_array_equal(*results)
