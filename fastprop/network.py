@@ -183,7 +183,7 @@ class Network:
             "hidden": self._functions[:-1],
             "output": self._functions[-1],
             "loss": self._loss,
-            **({"dropout": list(self._dropout)} if any(self._dropout) else {}),
+            "dropout": self._dropout,
             "dtype": self._dtype.name,
             "seed": self._seed,
             "threads": self._threads,

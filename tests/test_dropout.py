@@ -1,5 +1,6 @@
 """Dropout: the kernels' masks against the generator in NumPy, both passes against the reference, statistics."""
 
+import copy
 import math
 from functools import partial
 
@@ -221,3 +222,12 @@ def test_it_is_told():
     assert fastprop.Network([2, 3, 1], dropout=[0.1, 0]).dropout == (0.1, 0.0)
     assert "dropout=[0.0, 0.5]" in repr(fastprop.Network([2, 3, 1], dropout=0.5))
     assert "dropout" not in repr(fastprop.Network([2, 3, 1]))
+
+
+def test_it_goes_into_files_and_copies(tmp_path):
+    net = fastprop.Network([2, 3, 1], dropout=[0.1, 0.5], seed=0)
+    net.save(tmp_path / "net.safetensors")
+    for twin in (fastprop.load(tmp_path / "net.safetensors"), copy.copy(net)):
+        assert twin.dropout == (0.1, 0.5)
+        X, y = data(net, 20)
+        assert copy.copy(net).fit(X, y, epochs=2).loss == twin.fit(X, y, epochs=2).loss
