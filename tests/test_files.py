@@ -614,7 +614,7 @@ if path.exists():
     net, optimizer, epoch = fastprop.resume(path)
 else:
     optimizer = fastprop.AdamW(fastprop.OneCycle(0.02, steps=1600), clip_norm=1.0)
-    net, epoch = fastprop.Network([20, 50, 1], "silu", seed=3), 0
+    net, epoch = fastprop.Network([20, 50, 1], "silu", dropout=0.1, seed=3), 0
 
 class Say(fastprop.Callback):
     def on_epoch_end(self, run):
