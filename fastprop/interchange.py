@@ -168,16 +168,17 @@ def from_torch(module: Any, **options: Any) -> Network:
     module : torch.nn.Sequential
         ``Linear`` layers, each alone (identity) or with an activation after it: ``Identity``, ``Sigmoid``, ``Tanh``,
         ``ReLU``, ``LeakyReLU``, ``ELU``, ``Softplus(beta=1, threshold=20)``, ``SiLU``, ``GELU(approximate="tanh")``,
-        and, at the end, ``Softmax(dim=1)``; also sequences of these within it. Its parameters, all float32 or all
+        and, at the end, ``Softmax(dim=1)``; ``Dropout`` of the inputs or after an activation; also sequences of these
+        within it. Its parameters, all float32 or all
         float64, are copied; a layer without bias gets one of zeros.
     **options
-        ``loss``, ``seed`` and ``threads`` as for `Network`.
+        ``loss``, ``seed``, ``threads`` and ``dropout`` as for `Network`.
 
     Returns
     -------
     Network
-        Its `predict` is what the module computes. (PyTorch's softplus is z itself above its threshold, which makes a
-        difference of 2·10⁻⁹ at 20.)
+        Its `predict` is what the module computes in ``eval`` mode. (PyTorch's softplus is z itself above its
+        threshold, which makes a difference of 2·10⁻⁹ at 20.)
 
     Raises
     ------
@@ -198,6 +199,7 @@ def from_torch(module: Any, **options: Any) -> Network:
         raise TypeError(f"module must be a torch.nn.Sequential, got {type(module).__name__}")
     sizes: list[int] = []
     functions: list[str | Activation] = []  # one fewer than linear layers while the activation is awaited
+    dropout: dict[int, float] = {}  # by layer, the input being 0
     parameters = []
     for where, part in _parts(module, nn):
         if type(part) is nn.Linear:
@@ -208,6 +210,13 @@ def from_torch(module: Any, **options: Any) -> Network:
             sizes += [part.out_features] if sizes else [part.in_features, part.out_features]
             bias = torch.zeros_like(part.weight[:, 0]) if part.bias is None else part.bias
             parameters += [part.weight.T, bias]
+        elif type(part) is nn.Dropout:
+            layer = max(len(sizes) - 1, 0)
+            if layer in dropout:
+                raise ValueError(f"{where} must be the only Dropout after its layer, got {part}")
+            dropout[layer] = part.p
+            if len(functions) < layer:
+                functions.append("identity")
         elif type(part) is not nn.Identity:
             function = _activation_of(part, where, nn)
             if not sizes or len(functions) == len(sizes) - 1:
@@ -215,13 +224,17 @@ def from_torch(module: Any, **options: Any) -> Network:
             functions.append(function)
     if not sizes:
         raise ValueError("module must have a Linear layer, got none")
+    if len(sizes) - 1 in dropout:
+        raise ValueError("module must not end with Dropout: outputs are never dropped")
     dtypes = {p.dtype for p in parameters}
     if dtypes not in ({torch.float32}, {torch.float64}):
         raise ValueError(f"module must be float32 or float64 throughout, got {', '.join(sorted(map(str, dtypes)))}")
     if len(functions) < len(sizes) - 1:
         functions.append("identity")
     vector = torch.cat([p.detach().cpu().reshape(-1) for p in parameters]).numpy()
-    net = Network(sizes, functions[:-1], functions[-1], **{"dtype": vector.dtype, "init": "zeros", **options})
+    rates = [dropout.get(layer, 0.0) for layer in range(len(sizes) - 1)]
+    options = {"dtype": vector.dtype, "init": "zeros", "dropout": rates, **options}
+    net = Network(sizes, functions[:-1], functions[-1], **options)
     net.set_parameters(vector)
     return net
 
@@ -233,7 +246,7 @@ def to_torch(net: Network) -> Any:
     -------
     torch.nn.Sequential
         On the CPU, in the network's dtype. Layer m is module 2(m − 1), with a copy of W^(m), transposed, as ``weight``
-        and of b^(m) as ``bias``, and its activation (``Identity`` too) is the module after it.
+        and of b^(m) as ``bias``, and its activation (``Identity`` too) is the module after it. Dropout stays behind.
 
     Raises
     ------
@@ -317,6 +330,6 @@ def _activation_of(part: Any, where: str, nn: Any) -> str | Activation:
             raise ValueError(f"{where} must be Softmax(dim=1), over the outputs, got {part}")
         return "softmax"
     raise ValueError(
-        f"{where} must be one of Linear, Identity, Sigmoid, Tanh, ReLU, LeakyReLU, ELU, Softplus, SiLU, GELU and "
-        f"Softmax of torch.nn, got {part}"
+        f"{where} must be one of Linear, Identity, Sigmoid, Tanh, ReLU, LeakyReLU, ELU, Softplus, SiLU, GELU, "
+        f"Softmax and Dropout of torch.nn, got {part}"
     )

@@ -249,6 +249,21 @@ def test_from_torch_of_what_people_write(torch, rng):
         np.testing.assert_allclose(net.predict(X), module(torch.from_numpy(X)).numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_dropout_comes_along(torch, rng):
+    nn = torch.nn
+    module = nn.Sequential(
+        nn.Dropout(0.1), nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 8), nn.Linear(8, 7), nn.Dropout(0.2),
+        nn.Linear(7, 3),
+    )  # fmt: skip
+    net = fastprop.from_torch(module)
+    assert [a.name for a in net.hidden_activations] == ["tanh", "identity", "identity"]
+    assert net.dropout == (0.1, 0.5, 0.0, 0.2)
+    X = rng.standard_normal((10, 4), dtype=np.float32)
+    with torch.no_grad():
+        np.testing.assert_allclose(net.predict(X), module.eval()(torch.from_numpy(X)).numpy(), rtol=1e-5, atol=1e-6)
+    assert not any(fastprop.from_torch(net.to_torch()).dropout)
+
+
 def test_no_number_is_drawn_from_the_users_generator(torch):
     state = torch.get_rng_state()
     fastprop.Network([3, 2]).to_torch()
@@ -296,6 +311,9 @@ def test_what_fastprop_has_not_is_refused(torch):
             [linear, nn.Linear(3, 1)],
             r"module\[1\] must take 2 inputs, the outputs before it, got Linear\(in_fea",
         ),
+        ([linear, nn.Dropout(0.1)], "module must not end with Dropout"),
+        ([linear, nn.Dropout(0.1), nn.ReLU()], r"module\[2\] must follow a linear layer, got ReLU"),
+        ([linear, nn.Dropout(0.1), nn.Dropout(0.1)], r"module\[2\] must be the only Dropout after its layer"),
         ([], "module must have a Linear layer, got none"),
         ([nn.Linear(2, 2).half()], "module must be float32 or float64 throughout, got torch.float16"),
         (
