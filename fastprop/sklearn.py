@@ -9,7 +9,7 @@ import copy
 import math
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -87,6 +87,7 @@ class _Perceptron(BaseEstimator):
     max_fun: int = 15000
     scoring: str | Callable | None = None
     init: str | None = None
+    dropout: float | Sequence[float] = 0.0
     dtype: Any = None
     threads: int | str = 1
 
@@ -195,6 +196,10 @@ class _Perceptron(BaseEstimator):
             checks.number(name, getattr(self, name), at_least=0, below=1)
         for name in ("max_iter", "max_fun"):
             checks.whole(name, getattr(self, name), 1)
+        if self.solver == "lbfgs" and self.dropout != 0:
+            raise ValueError(
+                f"dropout must be 0 with lbfgs, which needs one loss for all its steps, got {self.dropout!r}"
+            )
         if self.n_iter_no_change != math.inf:
             checks.whole("n_iter_no_change", self.n_iter_no_change, 1)
         if self.batch_size != "auto":
@@ -234,7 +239,7 @@ class _Perceptron(BaseEstimator):
         """A new network, and nothing learned yet."""
         self.network_ = Network(
             sizes, self._hidden(), output, loss=loss, dtype=dtype, init=self.init,
-            seed=int(generator.randint(2**31 - 1)),
+            dropout=self.dropout, seed=int(generator.randint(2**31 - 1)),
         )  # fmt: skip
         if parameters is not None:
             self.network_.set_parameters(parameters)
@@ -509,6 +514,9 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
         What scores the held-out rows: anything that scikit-learn takes as a scorer. By default accuracy.
     init : str, optional
         An initialisation of `Network`; by default the one of scikit-learn (Glorot's, of biases too).
+    dropout : float or sequence of float
+        Probability to leave out a neuron in training: one for all hidden layers, or a list for the input and each of
+        them. Not for lbfgs.
     dtype : {None, "float32", "float64"}
         None computes float32 data in float32 and all other data in float64.
     threads : int or "auto"

@@ -229,6 +229,17 @@ def test_threads_give_the_same_bits(solver):
     np.testing.assert_array_equal(parameters(one), parameters(two))
 
 
+def test_dropout():
+    X, y = iris()
+    options = {"random_state": 0, "max_iter": 30, "hidden_layer_sizes": (50, 50), "learning_rate_init": 0.01}
+    plain, dropped = MLPClassifier(**options).fit(X, y), MLPClassifier(**options, dropout=0.5).fit(X, y)
+    assert dropped.network_.dropout == (0.0, 0.5, 0.5)
+    assert dropped.loss_ > plain.loss_
+    assert dropped.score(X, y) > 0.9
+    np.testing.assert_array_equal(dropped.predict_proba(X), dropped.predict_proba(X))
+    assert MLPClassifier(**options, dropout=[0.1, 0, 0.2]).fit(X, y).network_.dropout == (0.1, 0.0, 0.2)
+
+
 def test_one_class():
     model = MLPClassifier(max_iter=3).fit([[0.0], [1.0]], ["a", "a"])
     assert model.predict([[5.0]]).tolist() == ["a"]
@@ -597,7 +608,8 @@ def test_several_threads_may_predict_at_once():
     {"tol": -1}, {"warm_start": "no"}, {"momentum": 1.5, "solver": "sgd"}, {"nesterovs_momentum": 1},
     {"early_stopping": None}, {"validation_fraction": 1}, {"validation_fraction": 0.001, "early_stopping": True},
     {"beta_1": 1}, {"beta_2": -0.1}, {"epsilon": 0}, {"n_iter_no_change": 0}, {"max_fun": 0}, {"init": "he"},
-    {"dtype": "int32"}, {"threads": 0}, {"loss": "hinge"}, {"scoring": "no such", "early_stopping": True},
+    {"dtype": "int32"}, {"threads": 0}, {"dropout": 1}, {"dropout": 0.5, "solver": "lbfgs"}, {"loss": "hinge"},
+    {"scoring": "no such", "early_stopping": True},
     {"random_state": "x"}, {"class_weight": "even"}, {"class_weight": {7: 2.0}}, {"class_weight": {0: -1.0}},
 ], ids=str)  # fmt: skip
 def test_bad_parameters_are_named(options):
