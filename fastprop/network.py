@@ -62,9 +62,10 @@ class Network:
         huber, poisson.
     dtype : {"float32", "float64"}
         Type of all numbers of the network.
-    init : str, optional
-        he_uniform, he_normal, glorot_uniform, glorot_normal or zeros. By default he_uniform for layers of the relu
-        family, silu, gelu, softplus and elu, and glorot_uniform for the others. Biases begin at 0.
+    init : str, or list with an entry for each layer, optional
+        he_uniform, he_normal, glorot_uniform, glorot_normal, lecun_uniform, lecun_normal, orthogonal or zeros. In a
+        list also arrays: W^(m), or a tuple (W^(m), b^(m)). By default he_uniform for layers of the relu family,
+        silu, gelu, softplus and elu, and glorot_uniform for the others. Biases begin at 0.
     dropout : float or sequence of float
         Probability p in [0, 1) with which each unit of the hidden layers is dropped in training (Srivastava and others,
         2014): what the next layer reads of it is 0, and that of the others is divided by 1 − p. A sequence has one for
@@ -112,7 +113,7 @@ class Network:
         *,
         loss: str | Loss | None = None,
         dtype: Any = "float32",
-        init: str | None = None,
+        init: str | Sequence[Any] | None = None,
         dropout: float | Sequence[float] = 0.0,
         seed: int | None = None,
         threads: int | str = 1,
@@ -127,8 +128,7 @@ class Network:
         self._loss = loss_of("loss", default if loss is None else loss)
         self._dtype = _dtype(dtype)
         self._dropout = _rates(dropout, len(self._sizes) - 1)
-        if init is not None:
-            checks.one_of("init", init, initializers.INITIALIZERS, "None")
+        first = initializers.starts("init", init, self._sizes, self._dtype)
         self._seed = secrets.randbits(63) if seed is None else checks.whole("seed", seed, 0)
         if self._seed >= 2**64:
             raise ValueError(f"seed must be below 2**64, got {seed!r}")
@@ -145,9 +145,12 @@ class Network:
         self._slopes = np.array([0.0] + [f._parameter for f in functions])
         self._weights = self._store.weights(self._store.data)
         self._biases = self._store.biases(self._store.data)
-        for function, weight in zip(functions, self._weights, strict=True):
-            name = init or f"{function._family}_uniform"
-            self._counter = initializers.fill(weight, name, self._key, self._counter)
+        for start, function, weight, bias in zip(first, functions, self._weights, self._biases, strict=True):
+            if isinstance(start, tuple):
+                weight[...], bias[...] = start
+            else:
+                name = start or f"{function._family}_uniform"
+                self._counter = initializers.fill(weight, name, self._key, self._counter)
 
         bytes_of_row = 3 * int(self._store.layers[:, column.STRIDE].sum()) * self._dtype.itemsize
         self._inference_rows = max(64, min(INFERENCE_ROWS, INFERENCE_BYTES // bytes_of_row))
@@ -299,6 +302,39 @@ class Network:
         array([0., 0.], dtype=float32)
         """
         return self._store.vector(self._store.data)
+
+    @property
+    def frozen(self) -> tuple[int, ...]:
+        """The layers m that training leaves alone; set it to other layers, or to () for none.
+
+        W^(m) and b^(m) of a frozen layer, and the optimizer's moments for them, stay as they are in ``fit``,
+        ``train_step`` and ``step``; ``backward`` computes all gradients as ever. Below the first layer that is not
+        frozen no error signal is computed. Files and copies of a network do not keep it.
+
+        Examples
+        --------
+        >>> net = fastprop.Network([2, 3, 1], hidden="tanh", seed=0)
+        >>> net.frozen = [1]
+        >>> before = net.get_parameters()
+        >>> history = net.fit([[1.0, 2.0]], [3.0])
+        >>> (net.get_parameters() == before).astype(int).tolist()
+        [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]
+        """
+        return tuple(int(m) for m in np.flatnonzero(self._store.layers[1:, column.FROZEN]) + 1)
+
+    @frozen.setter
+    def frozen(self, value: Iterable[int]) -> None:
+        last = len(self._sizes) - 1
+        if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+            raise TypeError(f"frozen must be a sequence of layers from 1 to {last}, got {value!r}")
+        chosen = {checks.whole(f"frozen[{i}]", m, 1) for i, m in enumerate(value)}
+        if chosen and max(chosen) > last:
+            raise ValueError(f"frozen must name layers from 1 to {last}, got {max(chosen)}")
+        flags = np.array([0] + [m in chosen for m in range(1, last + 1)])
+        flags[0] = next((m - 1 for m in range(1, last + 1) if m not in chosen), last)
+        with self._alone:
+            for table in (self._store.layers, self._units.layers, *self._units.tables):
+                table[..., column.FROZEN] = flags
 
     def set_parameters(self, v: Any) -> None:
         """Overwrite all parameters by a vector in the order of `get_parameters`.

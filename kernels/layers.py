@@ -21,4 +21,5 @@ SCRATCH = 11  # offset in units of the products' scratch (row 0)
 OUT = 12  # offset in units of what layer m+1 reads: A, or where dropout writes
 DROPOUT = 13  # a unit is dropped where 32 random bits are below this
 NUMBERS = 14  # of the random numbers of an observation, the first for this layer; in row L their count
-COLUMNS = 15
+FROZEN = 15  # 1 where W^(m) and b^(m) are not updated; in row 0 the number of such layers before the first other one
+COLUMNS = 16

@@ -20,7 +20,21 @@ from .barrier import WRONG_INPUTS, WRONG_PARAMETERS, WRONG_TARGETS, border, wait
 from .batches import all_finite, gather_inputs, gather_targets, total_weight, weigh_rows
 from .dropout import drop, drop_deltas
 from .jit import njit
-from .layers import ACTIVATION, DELTA, NUMBERS, OUT, ROW_LOSS, ROW_WEIGHT, STRIDE, TARGET, WEIGHTS, WIDTH, A, Z
+from .layers import (
+    ACTIVATION,
+    DELTA,
+    FROZEN,
+    NUMBERS,
+    OUT,
+    ROW_LOSS,
+    ROW_WEIGHT,
+    STRIDE,
+    TARGET,
+    WEIGHTS,
+    WIDTH,
+    A,
+    Z,
+)
 from .losses import output_error, total_loss
 from .online import delta_row, forward_row, update_row
 from .products import (
@@ -101,8 +115,8 @@ def backward_pass(layers, slopes, parameters, gradients, units, rows):
 
 @njit
 def delta_pass(layers, slopes, parameters, units, rows, batch):
-    """From δ^(L), every δ^(m) of some rows of a batch."""
-    for m in range(len(layers) - 2, 0, -1):
+    """From δ^(L), every δ^(m) of some rows of a batch that an update needs."""
+    for m in range(len(layers) - 2, layers[0, FROZEN], -1):
         if rows == 1 and batch == 1:
             delta_row(layers, m, slopes[m], parameters, units)
         else:
@@ -113,7 +127,9 @@ def delta_pass(layers, slopes, parameters, units, rows, batch):
 
 @njit
 def rows_of_thread(layers, m, thread, threads):
-    """The rows of W^(m) that a thread updates, first..end-1."""
+    """The rows of W^(m) that a thread updates, first..end-1; none of a frozen layer."""
+    if layers[m, FROZEN] != 0:
+        return NONE, NONE
     depth = layers[m - 1, WIDTH]
     return border(depth, TILE_ROWS, thread, threads), border(depth, TILE_ROWS, thread + 1, threads)
 
@@ -164,6 +180,9 @@ def update_clipped(layers, optimizer, rates, hyper, parameters, gradients, momen
         for j in range(first, end + (end == layers[m - 1, WIDTH])):  # b^(m) is the row after the last one of W^(m)
             at = layers[m, WEIGHTS] + j * layers[m, STRIDE]
             gradients[row + j] = sum_of_squares(gradients, at, at + layers[m, STRIDE])
+        if layers[m, FROZEN] != 0 and thread == 0:
+            for j in range(layers[m - 1, WIDTH] + 1):
+                gradients[row + j] = 0
         row += layers[m - 1, WIDTH] + 1
     if threads > 1 and not wait(sync, threads):
         return
@@ -249,8 +268,9 @@ def step(layers, optimizer, hyper, number, parameters, gradients, moments, snaps
         update_clipped(layers, optimizer, rates, hyper, parameters, gradients, moments, NONE, ONE, sync)
     else:
         for m in range(1, len(layers)):
-            depth = layers[m - 1, WIDTH]
-            update_layer(layers, m, NONE, depth, optimizer, rates, hyper, parameters, gradients, moments)
+            first, end = rows_of_thread(layers, m, NONE, ONE)
+            if first < end:
+                update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments)
     return good and all_finite(parameters, NONE, len(parameters))
 
 

@@ -117,6 +117,101 @@ def test_metrics_of_both_sets_after_each_epoch():
     same(net.get_parameters(), twin.get_parameters())  # measuring changes nothing
 
 
+# Freezing
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("rows", [1, 20, 600])
+@pytest.mark.parametrize("clip", [{}, {"clip_norm": 0.01}])
+def test_frozen_layers_stay_and_the_others_train_as_the_reference_says(rows, threads, clip):
+    """Without decay and clipping the others' first update is the one they would have made anyway."""
+    X, y = np.random.default_rng(0).standard_normal((2, rows, 4)).astype(np.float32)
+    net, free = (Network([4, 7, 9, 3], "tanh", seed=0, threads=threads) for _ in range(2))
+    net.frozen = [1, 3]
+    assert (net.frozen, free.frozen) == ((1, 3), ())
+    first = net.weights[1].copy()
+    before = [p.copy() for p in (net.weights[0], net.biases[0], net.weights[2], net.biases[2])]
+    rule = Adam(0.01, weight_decay=0.1, **clip)
+    net.fit(X, y[:, :3], optimizer=rule, epochs=1, batch_size=rows)
+    if not clip:
+        free.fit(X, y[:, :3], optimizer=Adam(0.01, weight_decay=0.1), epochs=1, batch_size=rows)
+        np.testing.assert_allclose(net.weights[1], free.weights[1], rtol=1e-6)
+    net.forward(X)
+    net.backward(y[:, :3])
+    assert net.weight_gradients[0].any()
+    net.step(rule)
+    for now, then in zip((net.weights[0], net.biases[0], net.weights[2], net.biases[2]), before, strict=True):
+        same(now, then)
+    assert (net.weights[1] != first).any()
+    net.frozen = ()
+    net.fit(X, y[:, :3], optimizer=rule)
+    assert (net.weights[0] != before[0]).any()
+
+
+def test_clipping_looks_at_what_is_trained():
+    """The norm is that of the gradients of layers that are not frozen: a rate of 1 shows them."""
+    X, y = np.random.default_rng(0).standard_normal((2, 20, 4))
+    net = Network([4, 7, 3], "tanh", dtype="float64", seed=0)
+    net.fit(X, y[:, :3], optimizer=fastprop.SGD(0.0, clip_norm=0.01))  # leaves sums of all layers behind
+    net.frozen = [1]
+    before = np.r_[net.weights[1].ravel(), net.biases[1]]
+    net.train_step(X, y[:, :3], fastprop.SGD(1.0, clip_norm=0.01))
+    assert np.linalg.norm(np.r_[net.weights[1].ravel(), net.biases[1]] - before) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("value", "error"), [([0], ValueError), ([4], ValueError), ("1", TypeError), (1, TypeError)])
+def test_bad_layers(value, error):
+    net = make()
+    with pytest.raises(error, match="frozen"):
+        net.frozen = value
+    assert net.frozen == ()
+
+
+# First weights
+
+
+def test_the_user_s_arrays_and_names_for_each_layer():
+    other = Network(SIZES, "tanh", seed=5)
+    other.biases[0][...] = 1
+    copy = Network(SIZES, "tanh", init=list(zip(other.weights, other.biases, strict=True)))
+    same(copy.get_parameters(), other.get_parameters())
+    net = Network(SIZES, "tanh", init=[other.weights[0].tolist(), "zeros"])
+    same(net.weights[0], other.weights[0])
+    assert not any(p.any() for p in (net.biases[0], net.weights[1]))
+    net.weights[0][...] = 0  # a copy
+    assert other.weights[0].any()
+
+
+def test_lecun_and_orthogonal():
+    for name, fourth in (("lecun_uniform", 1.8), ("lecun_normal", 3)):
+        W = Network([400, 100], init=name, seed=5, dtype="float64").weights[0]
+        np.testing.assert_allclose(W.var(), 1 / 400, rtol=0.03)
+        np.testing.assert_allclose((W**4).mean() * 400**2, fourth, rtol=0.05)
+    options = {"init": "orthogonal", "seed": 5, "dtype": "float64"}
+    tall, wide = (Network(sizes, **options).weights[0] for sizes in ([40, 30], [30, 40]))
+    np.testing.assert_allclose(tall.T @ tall, np.eye(30), atol=1e-12)
+    np.testing.assert_allclose(wide @ wide.T, np.eye(30), atol=1e-12)
+    corners = [Network([2, 2], init="orthogonal", seed=k, dtype="float64").weights[0][0, 0] for k in range(400)]
+    assert abs(np.mean(corners)) < 4 * np.sqrt(0.5 / 400)  # cos φ of all angles alike: variance ½
+    np.testing.assert_allclose(np.var(corners), 0.5, rtol=0.15)
+
+
+@pytest.mark.parametrize(
+    ("init", "error", "message"),
+    [
+        (["zeros"], ValueError, "init must have 2 entries"),
+        (["zeros", "best"], ValueError, "init[1] must be one of he_uniform"),
+        ([np.ones((4, 3)), "zeros"], ValueError, "init[0] must have shape (4, 16), got (4, 3)"),
+        ([(np.ones((4, 16)), np.ones(3)), None], ValueError, "init[0][1] must have shape (16,), got (3,)"),
+        ([(np.ones((4, 16)),), None], ValueError, "init[0] must be a name, an array W or a tuple (W, b)"),
+        ([np.full((4, 16), np.nan), None], ValueError, "init[0] must be finite"),
+    ],
+)
+def test_bad_first_weights(init, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        Network(SIZES, init=init)
+
+
 # Early stopping
 
 
