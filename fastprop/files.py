@@ -85,7 +85,7 @@ def save(
     with net._alone.or_within():
         arguments = net._arguments()
         del arguments["threads"]  # what is good on one machine may be bad on the next
-        metadata = {"network": _json({**arguments, "position": net._counter})}
+        metadata = {"network": _json({**arguments, "frozen": net.frozen, "position": net._counter})}
         tensors = dict(_tensors(net, net._store.data))
         if early_stopping is not None and optimizer is None:
             raise ValueError("early_stopping must go with the optimizer that it watched; got none")
@@ -258,11 +258,12 @@ def contents(
             # The numbers that such a network needs, and no others: what is allocated next is in proportion to the file.
             if file.tensors != {name: (dtype, shape) for name, shape in expected.items()}:
                 raise ValueError("its numbers are not those of such a network")
-            position = _count("position", arguments.pop("position"))
+            frozen, position = arguments.pop("frozen"), _count("position", arguments.pop("position"))
             for name, known in (("output", ACTIVATIONS), ("loss", LOSSES)):
                 arguments[name] = _named(arguments[name], known)
             arguments["hidden"] = [_named(one, ACTIVATIONS) for one in arguments["hidden"]]
             net = Network(**arguments, threads=1, init="zeros")
+            net.frozen = frozen
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
             raise file.refusal(f"does not describe a network that this fastprop knows: {error}") from error
         net._counter = position

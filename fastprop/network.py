@@ -194,7 +194,7 @@ class Network:
 
     def __reduce__(self) -> tuple:
         with self._alone.or_within():
-            return _again, (type(self), self._arguments(), self._counter, self.get_parameters())
+            return _again, (type(self), self._arguments(), self.frozen, self._counter, self.get_parameters())
 
     # What a network is.
 
@@ -309,7 +309,7 @@ class Network:
 
         W^(m) and b^(m) of a frozen layer, and the optimizer's moments for them, stay as they are in ``fit``,
         ``train_step`` and ``step``; ``backward`` computes all gradients as ever. Below the first layer that is not
-        frozen no error signal is computed. Files and copies of a network do not keep it.
+        frozen no error signal is computed.
 
         Examples
         --------
@@ -1123,11 +1123,13 @@ class Network:
         )
 
 
-def _again(kind: type[Network], arguments: dict[str, Any], counter: int, parameters: np.ndarray) -> Network:
+def _again(
+    kind: type[Network], arguments: dict[str, Any], frozen: tuple[int, ...], counter: int, parameters: np.ndarray
+) -> Network:
     """The copy of a network: parameters, generator and settings, but not what a ``forward`` left in the buffers."""
     net = kind(**arguments, init="zeros")
     net._store.assign(net._store.data, parameters)
-    net._counter = counter
+    net.frozen, net._counter = frozen, counter
     return net
 
 

@@ -46,7 +46,7 @@ def trained(data, optimizer, epochs=3, dtype="float32"):
 def assert_same(net, other):
     assert repr(net) == repr(other)
     assert {**net._arguments(), "threads": 1} == {**other._arguments(), "threads": 1}
-    assert net._counter == other._counter
+    assert (net._counter, net.frozen) == (other._counter, other.frozen)
     assert net.get_parameters().tobytes() == other.get_parameters().tobytes()
 
 
@@ -95,6 +95,18 @@ def test_everything_that_makes_a_network_is_kept():
     """But for first weights: a new argument of the constructor has to go into `_arguments`, and so into files."""
     net = fastprop.Network([1, 1])
     assert {*inspect.signature(fastprop.Network).parameters} - {"init"} == {*net._arguments()}
+
+
+def test_frozen_layers_stay_so(path, data):
+    net = fastprop.Network([3, 4, 2], seed=0)
+    net.frozen = [1]
+    net.save(path)
+    copies = [fastprop.load(path), copy.deepcopy(net), pickle.loads(pickle.dumps(net))]
+    net.fit(*data)
+    for again in copies:
+        assert again.frozen == (1,)
+        again.fit(*data)
+        assert_same(net, again)
 
 
 def test_large_seeds(path):
@@ -279,7 +291,7 @@ def test_later_versions_are_refused(path, version):
 
 NETWORK = {
     "sizes": [1, 1], "hidden": [], "output": {"name": "identity"}, "loss": {"name": "mse"}, "dtype": "float32",
-    "seed": 0, "position": 0,
+    "seed": 0, "frozen": [], "position": 0,
 }  # fmt: skip
 TENSORS = {
     "0.weight": {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]},
@@ -303,8 +315,8 @@ def test_crafted_files_begin_with_one_that_loads(path):
         {"output": {"name": "relu", "code": 99, "family": "he"}}, {"output": {"name": ["elu"]}}, {"output": "identity"},
         {"loss": {"name": "huber", "delta": "1"}}, {"loss": {"name": "relu"}}, {"loss": None},
         {"dtype": "float16"}, {"dtype": "float64"}, {"dtype": ["float32"]}, {"seed": -1}, {"seed": 2**64},
-        {"threads": 1}, {"position": -1}, {"position": "0"}, {"position": 2**64}, {"more": 1},
-        {"init": "zeros"},
+        {"threads": 1}, {"frozen": [2]}, {"frozen": 1}, {"position": -1}, {"position": "0"},
+        {"position": 2**64}, {"more": 1}, {"init": "zeros"},
     ],
     ids=str,
 )  # fmt: skip
@@ -314,7 +326,7 @@ def test_descriptions_are_checked(path, change):
         fastprop.load(path)
 
 
-@pytest.mark.parametrize("missing", ["sizes", "hidden", "output", "loss", "dtype", "position"])
+@pytest.mark.parametrize("missing", ["sizes", "hidden", "output", "loss", "dtype", "frozen", "position"])
 def test_descriptions_are_complete(path, missing):
     network = {name: value for name, value in NETWORK.items() if name != missing}
     craft(path, {"network": json.dumps(network)}, TENSORS, bytes(8))
