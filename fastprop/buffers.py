@@ -47,7 +47,7 @@ class Units:
             self.numbers += int(layers[m, column.WIDTH]) if p else 0
         self.layers[-1, column.NUMBERS] = self.numbers
         self.capacity = self.threads = 0
-        self.tables: list[np.ndarray] = []
+        self.tables: list[tuple[np.ndarray, np.ndarray]] = []
         self.data = aligned_zeros(0, dtype)
 
     def reserve(self, rows: int, threads: int = 1) -> None:
@@ -90,7 +90,7 @@ class Units:
             if 0 in self._dropped:
                 place(0, column.OUT, inputs)
             place(0, column.SCRATCH, scratch)
-            self.tables.append(np.stack([table, table]))
+            self.tables.append((table.copy(), table.copy()))
         self.data = aligned_zeros(end, self.dtype)
         self.layers[...] = self.tables[0][0]
         self.layers[:, column.OUT] = self.layers[:, column.A]

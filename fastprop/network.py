@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -156,6 +157,7 @@ class Network:
         self._inference_rows = max(64, min(INFERENCE_ROWS, INFERENCE_BYTES // bytes_of_row))
         self._snapshot = aligned_zeros(0, self._dtype)
         self._progress = np.zeros(training.PROGRESS, np.int64)
+        self._kept: tuple[tuple, tuple] = ((), ())
         self._sync = aligned_zeros(barrier.SYNC, np.dtype(np.int64))
         self._step_loss = np.zeros(1)
         self._no_costs = np.empty(0)
@@ -333,8 +335,8 @@ class Network:
         flags = np.array([0] + [m in chosen for m in range(1, last + 1)])
         flags[0] = next((m - 1 for m in range(1, last + 1) if m not in chosen), last)
         with self._alone:
-            for table in (self._store.layers, self._units.layers, *self._units.tables):
-                table[..., column.FROZEN] = flags
+            for table in (self._store.layers, self._units.layers, *chain(*self._units.tables)):
+                table[:, column.FROZEN] = flags
 
     def set_parameters(self, v: Any) -> None:
         """Overwrite all parameters by a vector in the order of `get_parameters`.
@@ -599,16 +601,22 @@ class Network:
         optimizer._check(self)
         inputs, targets, labels = self._data("X", X, "y", y)
         weights = self._weights_of(sample_weight, len(inputs))
-        with self._alone:
-            threads = 1 if self._threads == 1 else self._worthwhile(len(inputs), 1, self._most)
-            fresh = self._begin(optimizer, len(inputs), threads)
+        n = len(inputs)
+        alone = self._alone  # without a "with", whose calls would take a tenth of the time of a small step
+        if not alone.acquire(False):
+            alone.refuse()
+        try:
+            threads = 1 if self._threads == 1 else self._worthwhile(n, 1, self._most)
+            fresh = self._begin(optimizer, n, threads)
             cost = self._train(
-                optimizer, inputs, targets, labels, weights, self._no_order, len(inputs), self._step_loss, 1, 1, threads
+                optimizer, inputs, targets, labels, weights, self._no_order, n, self._step_loss, 1, 1, threads
             )
-            if self._progress[training.STATUS] == training.GOOD:
+            if self._progress.item(training.STATUS) == training.GOOD:
                 self._end(optimizer)
                 return cost
-            raise self._failure(optimizer, fresh, cost, inputs, targets, labels, len(inputs), 0, History())
+            raise self._failure(optimizer, fresh, cost, inputs, targets, labels, n, 0, History())
+        finally:
+            alone.release()
 
     def fit(
         self,
@@ -853,8 +861,13 @@ class Network:
         """
         inputs = checks.matrix("X", X, self._sizes[0], self._dtype)
         outputs = np.empty((len(inputs), self._sizes[-1]), self._dtype)
-        with self._alone.or_within():
+        alone = self._alone  # as in ``train_step``
+        taken = alone.acquire(False) or alone.within()
+        try:
             self._infer(inputs, self._no_targets, self._no_labels, self._no_weights, outputs)
+        finally:
+            if taken:
+                alone.release()
         return outputs
 
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -1001,30 +1014,41 @@ class Network:
 
     def _end(self, rule: Optimizer) -> None:
         """Take over how far the kernel came."""
-        rule._steps = int(self._progress[training.STEPS])
-        self._counter = int(self._progress[training.COUNTER])
+        rule._steps = self._progress.item(training.STEPS)
+        self._counter = self._progress.item(training.COUNTER)
 
     def _train(self, rule, inputs, targets, labels, weights, order, batch, losses, epochs, steps, threads) -> float:
-        cost = 0.0
+        entry = training.train[self._dtype]
+        head, middle = self._kernel_arguments(rule)
+        now = inputs, targets, labels, *self._domain, weights, order, batch, *middle, losses, epochs, steps
+        if threads == 1:
+            return entry(*self._units.tables[0], *head, *now, 0, 1, self._sync)
+        costs = {}
 
         def work(thread: int, threads: int) -> None:
-            nonlocal cost
-            layers, share = self._units.tables[thread]
-            result = training.train[self._dtype](
-                layers, share, self._slopes, self._store.data, self._store.gradients, rule._moments, self._snapshot,
-                self._units.data, inputs, targets, labels, *self._domain, weights, order, batch, self._key,
-                *self._loss_numbers, rule._code, rule._hyper, self._progress, losses, epochs, steps, thread, threads,
-                self._sync,
-            )  # fmt: skip
-            if thread == 0:
-                cost = result
+            costs[thread] = entry(*self._units.tables[thread], *head, *now, thread, threads, self._sync)
 
-        if threads == 1:
-            work(0, 1)
-        else:
-            self._sync[:] = 0
-            together(threads, work, self._give_up)
-        return cost
+        self._sync[:] = 0
+        together(threads, work, self._give_up)
+        return costs[0]
+
+    def _kernel_arguments(self, rule: Optimizer) -> tuple[tuple, tuple]:
+        """Arguments of the kernel that stay the same from step to step, kept for one row at a time."""
+        head, middle = self._kept
+        if not (
+            head
+            and head[5] is self._units.data
+            and head[3] is rule._moments
+            and head[2] is self._store.gradients
+            and head[4] is self._snapshot
+            and middle[4] is rule._hyper
+        ):
+            head = (
+                self._slopes, self._store.data, self._store.gradients, rule._moments, self._snapshot, self._units.data,
+            )  # fmt: skip
+            middle = self._key, *self._loss_numbers, rule._code, rule._hyper, self._progress
+            self._kept = head, middle
+        return self._kept
 
     def _give_up(self) -> None:
         """Let the threads that wait for one that failed return."""
@@ -1034,25 +1058,23 @@ class Network:
         n, capacity = len(inputs), self._inference_rows
         total = float(weights.sum(dtype=np.float64)) if len(weights) else float(n)
         costs = np.zeros(-(-n // capacity)) if len(targets) or len(labels) else self._no_costs
-        states = []
+        entry, wanted = training.infer[self._dtype], self._no_targets if outputs is None else outputs
+        threads = 1 if n <= capacity else min(self._worthwhile(n, 1, self._most), -(-n // capacity))
+        while len(self._inference) < threads:
+            self._inference.append(Units(self._store.layers, self._dtype))
+        head = self._slopes, self._store.data
+        tail = (
+            capacity, inputs, wanted, targets, labels, *self._domain, weights, total, self._no_order,
+            *self._loss_numbers, costs,
+        )  # fmt: skip
+        states: list[int] = []
 
         def work(thread: int, threads: int) -> None:
             units = self._inference[thread]
             units.reserve(min(capacity, n))
-            state = training.infer[self._dtype](
-                units.layers, self._slopes, self._store.data, units.data, capacity, inputs,
-                self._no_targets if outputs is None else outputs, targets, labels, *self._domain, weights, total,
-                self._no_order, *self._loss_numbers, costs, thread, threads,
-            )  # fmt: skip
-            states.append(state)
+            states.append(entry(units.layers, *head, units.data, *tail, thread, threads))
 
-        threads = 1 if n <= capacity else min(self._worthwhile(n, 1, self._most), -(-n // capacity))
-        while len(self._inference) < threads:
-            self._inference.append(Units(self._store.layers, self._dtype))
-        if threads == 1:
-            work(0, 1)
-        else:
-            together(threads, work, _nothing)
+        together(threads, work, _nothing)
         if training.BAD_INPUT in states:
             raise _not_finite("X", inputs)
         if training.BAD_TARGET in states:
@@ -1138,24 +1160,34 @@ class _Alone:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.acquire, self.release = self._lock.acquire, self._lock.release
         self._holder: int | None = None
 
+    def refuse(self) -> None:
+        if self._holder == threading.get_ident():
+            raise RuntimeError(
+                "this network is being trained; a callback may use predict, evaluate, set_parameters and save alone"
+            )
+        raise RuntimeError("this network is in use by another thread; use one network from one thread at a time")
+
     def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            if self._holder == threading.get_ident():
-                raise RuntimeError(
-                    "this network is being trained; a callback may use predict, evaluate, set_parameters and save alone"
-                )
-            raise RuntimeError("this network is in use by another thread; use one network from one thread at a time")
+        if not self.acquire(False):
+            self.refuse()
         self._holder = threading.get_ident()
 
     def __exit__(self, *exception: object) -> None:
         self._holder = None
-        self._lock.release()
+        self.release()
 
     def or_within(self) -> AbstractContextManager[None]:
         """The same for what the callbacks of a ``fit`` may do, whose thread has the right already."""
         return nullcontext() if self._holder == threading.get_ident() else self
+
+    def within(self) -> bool:
+        """False in a callback, which has the right but does not give it back; refuse everybody else."""
+        if self._holder != threading.get_ident():
+            self.refuse()
+        return False
 
 
 def _sizes(sizes: Any) -> tuple[int, ...]:
