@@ -22,7 +22,7 @@ from .errors import DivergenceError
 from .export_c import to_c
 from .export_onnx import to_onnx
 from .files import save
-from .fitting import Run
+from .fitting import PATIENCE, Run
 from .history import History
 from .interchange import to_sklearn, to_torch
 from .kernels import barrier, training
@@ -155,6 +155,9 @@ class Network:
 
         bytes_of_row = 3 * int(self._store.layers[:, column.STRIDE].sum()) * self._dtype.itemsize
         self._inference_rows = max(64, min(INFERENCE_ROWS, INFERENCE_BYTES // bytes_of_row))
+        # Ctrl-C is seen between two compiled calls, and each takes as many rows as surely last less than ``PATIENCE``.
+        calls = max(1, int(PATIENCE * 5e9 / (self._store.data.size * self._inference_rows)))
+        self._inference_span = calls * self._inference_rows
         self._snapshot = aligned_zeros(0, self._dtype)
         self._progress = np.zeros(training.PROGRESS, np.int64)
         self._kept: tuple[tuple, tuple] = ((), ())
@@ -1058,13 +1061,29 @@ class Network:
         n, capacity = len(inputs), self._inference_rows
         total = float(weights.sum(dtype=np.float64)) if len(weights) else float(n)
         costs = np.zeros(-(-n // capacity)) if len(targets) or len(labels) else self._no_costs
-        entry, wanted = training.infer[self._dtype], self._no_targets if outputs is None else outputs
+        arrays = inputs, self._no_targets if outputs is None else outputs, targets, labels, weights
+        if n <= (span := self._inference_span):
+            states = self._infer_rows(*arrays, total, costs)
+        else:
+            states = []
+            for start in range(0, n, span):
+                part = (array[start : start + span] for array in arrays)
+                states += self._infer_rows(*part, total, costs[start // capacity :])
+        if training.BAD_INPUT in states:
+            raise _not_finite("X", inputs)
+        if training.BAD_TARGET in states:
+            self._blame_targets("y", targets, labels)
+        return float(costs.sum()) if len(costs) else 0.0
+
+    def _infer_rows(self, inputs, outputs, targets, labels, weights, total, costs) -> list[int]:
+        """One compiled call; what each of its threads found."""
+        n, capacity, entry = len(inputs), self._inference_rows, training.infer[self._dtype]
         threads = 1 if n <= capacity else min(self._worthwhile(n, 1, self._most), -(-n // capacity))
         while len(self._inference) < threads:
             self._inference.append(Units(self._store.layers, self._dtype))
         head = self._slopes, self._store.data
         tail = (
-            capacity, inputs, wanted, targets, labels, *self._domain, weights, total, self._no_order,
+            capacity, inputs, outputs, targets, labels, *self._domain, weights, total, self._no_order,
             *self._loss_numbers, costs,
         )  # fmt: skip
         states: list[int] = []
@@ -1075,11 +1094,7 @@ class Network:
             states.append(entry(units.layers, *head, units.data, *tail, thread, threads))
 
         together(threads, work, _nothing)
-        if training.BAD_INPUT in states:
-            raise _not_finite("X", inputs)
-        if training.BAD_TARGET in states:
-            self._blame_targets("y", targets, labels)
-        return float(costs.sum()) if len(costs) else 0.0
+        return states
 
     def _failure(self, rule, fresh, cost, inputs, targets, labels, batch, epochs, history) -> Exception:
         """Put everything back to the end of the last good epoch, and return what to raise."""

@@ -507,3 +507,21 @@ def test_ensemble():
         fastprop.Ensemble([fastprop.Network([2, 1]), fastprop.Network([3, 1])])
     with pytest.raises(TypeError, match=r"networks\[0\] must be a Network"):
         fastprop.Ensemble(["net"])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_predict_and_evaluate_come_back_to_python_between_two_pieces(all_threads, monkeypatch, count):
+    X, y = data(20, 3, 2000)
+    weights = np.random.default_rng(1).uniform(0, 1, 2000)
+    net = fastprop.Network([20, 30, 3], seed=0, threads=count)
+    calls, found = [], []
+    whole = net._infer_rows
+    monkeypatch.setattr(net, "_infer_rows", lambda *arguments: calls.append(len(arguments[0])) or whole(*arguments))
+    for span in (net._inference_span, 256):
+        net._inference_span = span
+        found.append([net.predict(X), np.array(net.evaluate(X, y)), np.array(net.evaluate(X, y, weights))])
+    assert calls == [2000] * 3 + [256] * 7 + [208] + [256] * 7 + [208] + [256] * 7 + [208]
+    assert_same_bits(*found)
+    X[1999, 4] = np.inf
+    with pytest.raises(ValueError, match="got inf at row 1999, column 4"):
+        net.predict(X)
