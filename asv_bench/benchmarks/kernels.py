@@ -87,7 +87,7 @@ class ActivationKernel:
         units = np.random.default_rng(0).standard_normal(3 * 256 * 256).astype(dtype)
         z, a, delta = 0, 256 * 256, 2 * 256 * 256
         rule = ACTIVATIONS[activation]
-        self.head, self.tail = (rule._code, rule._parameter, units), (256, 256, 256)
+        self.head, self.tail = (rule._code(units.dtype), rule._parameter, units), (256, 256, 256)
         self.z_a, self.z_a_delta = (z, a), (z, a, delta)
         self.time_activate(activation, dtype)
         self.time_multiply_by_slope(activation, dtype)
