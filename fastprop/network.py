@@ -35,7 +35,7 @@ from .losses import loss as loss_of
 from .metrics import Metric, built_in
 from .metrics import metrics as metrics_of
 from .optimizers import Optimizer
-from .threads import Pace, together, usable, worth
+from .threads import TINY, Pace, microseconds, together, usable, worth
 
 if TYPE_CHECKING:
     from .gradcheck import GradientCheck
@@ -1000,7 +1000,9 @@ class Network:
     def _pace(self, rows: int, steps: int, most: int) -> Pace:
         """What is known of how many threads are best for batches of so many rows."""
         if (rows, most) not in self._paces:
-            self._paces[rows, most] = Pace(most, self._worthwhile(rows, steps, most))
+            first = self._worthwhile(rows, steps, most)
+            tiny = first == 1 and microseconds(3.0 * self._store.data.size * rows) < TINY
+            self._paces[rows, most] = Pace(1 if tiny else most, first)
         return self._paces[rows, most]
 
     def _begin(self, rule: Optimizer, batch: int, threads: int) -> bool:

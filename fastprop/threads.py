@@ -134,11 +134,20 @@ class Pace:
         return min(self._seconds, key=self._seconds.__getitem__, default=None)
 
 
+def microseconds(multiplications: float) -> float:
+    """What a step of so many multiplications takes on one thread, within a factor of two."""
+    return multiplications / 6e4
+
+
+#: A step of fewer microseconds is never tried on several threads.
+TINY = 8.0
+
+
 def worth(most: int, multiplications: float, steps: int = 1) -> int:
     """How many threads to begin with, at most ``most``, for so many steps of so many multiplications each.
 
     Where a step takes less than some 50 µs, passing what one thread wrote to another costs more than it gains; and it
     takes as long to wake the others up.
     """
-    alone = multiplications / 6e4  # microseconds, within a factor of two
-    return most if alone > 50 and alone * steps > 150 else 1
+    step = microseconds(multiplications)
+    return most if step > 50 and step * steps > 150 else 1

@@ -134,6 +134,8 @@ def test_pace_settles_on_the_fastest_and_tries_the_others_again():
 
 def test_small_work_stays_on_one_thread():
     assert threads.worth(2, 3 * 9 * 1, 10**6) == 1  # steps of XOR
+    net = fastprop.Network([2, 2, 1], threads=2)
+    assert net._pace(4, 10**6, 2)._choices == [1]
     assert threads.worth(2, 3 * 100_000 * 64, 100) == 2
     assert threads.worth(2, 3 * 1024 * 1024 * 256) == 2
 
