@@ -1065,19 +1065,19 @@ class Network:
         costs = np.zeros(-(-n // capacity)) if len(targets) or len(labels) else self._no_costs
         arrays = inputs, self._no_targets if outputs is None else outputs, targets, labels, weights
         if n <= (span := self._inference_span):
-            states = self._infer_rows(*arrays, total, costs)
+            states = self._infer_rows(total, costs, *arrays)
         else:
             states = []
             for start in range(0, n, span):
                 part = (array[start : start + span] for array in arrays)
-                states += self._infer_rows(*part, total, costs[start // capacity :])
+                states += self._infer_rows(total, costs[start // capacity :], *part)
         if training.BAD_INPUT in states:
             raise _not_finite("X", inputs)
         if training.BAD_TARGET in states:
             self._blame_targets("y", targets, labels)
         return float(costs.sum()) if len(costs) else 0.0
 
-    def _infer_rows(self, inputs, outputs, targets, labels, weights, total, costs) -> list[int]:
+    def _infer_rows(self, total, costs, inputs, outputs, targets, labels, weights) -> list[int]:
         """One compiled call; what each of its threads found."""
         n, capacity, entry = len(inputs), self._inference_rows, training.infer[self._dtype]
         threads = 1 if n <= capacity else min(self._worthwhile(n, 1, self._most), -(-n // capacity))

@@ -524,7 +524,7 @@ def test_predict_and_evaluate_come_back_to_python_between_two_pieces(all_threads
     net = fastprop.Network([20, 30, 3], seed=0, threads=count)
     calls, found = [], []
     whole = net._infer_rows
-    monkeypatch.setattr(net, "_infer_rows", lambda *arguments: calls.append(len(arguments[0])) or whole(*arguments))
+    monkeypatch.setattr(net, "_infer_rows", lambda *arguments: calls.append(len(arguments[2])) or whole(*arguments))
     for span in (net._inference_span, 256):
         net._inference_span = span
         found.append([net.predict(X), np.array(net.evaluate(X, y)), np.array(net.evaluate(X, y, weights))])
