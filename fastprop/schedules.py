@@ -7,6 +7,7 @@ in batches of B has ⌈n / B⌉ of them.
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from .kernels import schedules as codes
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(ABC):
     """A learning rate as a function of t = 0, 1, 2, …, the number of updates made since it was set.
 
     An optimizer takes one wherever it takes a learning rate, counts the updates, and goes on with them from one ``fit``
@@ -29,9 +30,9 @@ class Schedule:
     def __post_init__(self) -> None:
         number("learning_rate", self.learning_rate, at_least=0)
 
+    @abstractmethod
     def _numbers(self) -> tuple[int, Sequence[float]]:
         """Its code, and its numbers in the order that kernels/schedules.py names."""
-        raise NotImplementedError
 
     def _write(self, hyper: np.ndarray, steps: int) -> None:
         """Begin after so many updates of the optimizer whose numbers these are."""

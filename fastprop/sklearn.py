@@ -9,6 +9,7 @@ import copy
 import math
 import threading
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
@@ -57,7 +58,7 @@ def _dense(X: Any) -> np.ndarray:
 
 
 @dataclass(eq=False, repr=False)
-class _Perceptron(BaseEstimator):
+class _Perceptron(BaseEstimator, ABC):
     """What classifier and regressor share; their docstrings say what the parameters mean."""
 
     loss: str | Loss = field(default="", kw_only=True)
@@ -93,21 +94,21 @@ class _Perceptron(BaseEstimator):
 
     # Here a subclass differs.
 
+    @abstractmethod
     def _encode(self, y: np.ndarray, first: bool, classes: Any) -> np.ndarray:
         """y in numbers; where ``first``, what turns them back is learned."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _arrange(self, y: np.ndarray) -> tuple[np.ndarray, int, str, str | Loss]:
         """From such numbers the network's targets, the width and activation of its output layer, and its loss."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _decide(self, outputs: np.ndarray) -> np.ndarray:
         """Predictions from the network's outputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _rate(self, truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None) -> float:
         """What ``score`` returns for such predictions."""
-        raise NotImplementedError
 
     def _weigh_classes(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         """Sample weights times class weights."""

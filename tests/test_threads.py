@@ -391,10 +391,12 @@ def test_a_thread_that_stops_for_a_second():
 
 
 INTERRUPTED = """
-import _thread, sys, threading, time
+import _thread, signal, sys, threading, time
 import numpy as np
 import fastprop, fastprop.network
 from fastprop import threads
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background jobs start without
 
 fastprop.network.worth = lambda most, *_: most
 threads.Pace.saw = lambda *_: None
@@ -402,6 +404,7 @@ count = int(sys.argv[1])
 X = np.random.default_rng(0).standard_normal((5000, 100), dtype=np.float32)
 net = fastprop.Network([100, 200, 1], seed=0, threads=count)
 net.fit(X, X[:, 0], epochs=1)
+lateness = []
 for pause in np.linspace(0.05, 0.3, 6):
     pressed = []
 
@@ -417,9 +420,10 @@ for pause in np.linspace(0.05, 0.3, 6):
     except KeyboardInterrupt:
         late = time.perf_counter() - pressed[0]
     thread.join()
-    assert late < 2.0, late  # 0.2 s, and what a busy machine adds
+    lateness.append(late)
     assert np.isfinite(net.get_parameters()).all()
     net.predict(X[:10])
+assert min(lateness) < 0.2 and max(lateness) < 1.0, lateness  # a busy machine may be late now and then
 print("done")
 """
 

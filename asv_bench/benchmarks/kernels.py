@@ -4,11 +4,15 @@ Kernels take what the compiled training loop gives them, so that these calls cha
 the meaning of the benchmarks do not.
 """
 
+import math
+from functools import partial
+
 import numpy as np
 from fastprop.kernels import activations, batches, jit, losses, products, training, updates
 from fastprop.kernels.peak import fma_peak
 
 import fastprop
+from fastprop import math as fm
 from fastprop.activations import ACTIVATIONS
 
 from .timing import seconds_in_turn
@@ -97,6 +101,59 @@ class ActivationKernel:
 
     def time_multiply_by_slope(self, activation, dtype):
         multiply_by_slope(*self.head, *self.z_a_delta, *self.tail)
+
+
+def _elu(z):
+    return z if z > 0 else math.expm1(z)
+
+
+def _elu_derivative(z):
+    return 1.0 if z > 0 else math.exp(z)
+
+
+OWN = {
+    "sigmoid": ("sigmoid", fm.sigmoid, lambda z, a: a * (1 - a)),
+    "tanh": ("tanh", fm.tanh, lambda z, a: 1 - a**2),
+    "tanh, σ′ of z alone": ("tanh", fm.tanh, lambda z: 1 - fm.tanh(z) ** 2),
+    "silu": ("silu", lambda z: z * fm.sigmoid(z), lambda z: fm.sigmoid(z) * (1 + z * (1 - fm.sigmoid(z)))),
+    "softplus": ("softplus", fm.softplus, fm.sigmoid),
+    "leaky relu, branches": ("leaky_relu", lambda z: z if z > 0 else 0.01 * z, lambda z: 1.0 if z > 0 else 0.01),
+    "elu, branches and math": ("elu", _elu, _elu_derivative),
+}
+
+
+class OwnActivation:
+    """One's own activation beside the built-in one it equals: σ, and ⊙ σ′, of 64 × 64 numbers in the nearest cache."""
+
+    param_names = ("activation", "dtype")
+    params = (list(OWN), ["float32", "float64"])
+    unit = "own seconds / built-in seconds"
+
+    def setup(self, activation, dtype):
+        name, *functions = OWN[activation]
+        units = np.random.default_rng(0).standard_normal(3 * 64 * 64).astype(dtype)
+        z, a, delta = 0, 64 * 64, 2 * 64 * 64
+        units[delta:] = 0  # a product repeated for ever has no other value that stays
+        rules = fastprop.Activation("own", *functions), ACTIVATIONS[name]
+        heads = [(rule._code(units.dtype), rule._parameter, units) for rule in rules]
+        self.activate = [partial(activate, *head, z, a, 64, 64, 64) for head in heads]
+        self.slope = [partial(multiply_by_slope, *head, z, a, delta, 64, 64, 64) for head in heads]
+        for call in (*self.activate, *self.slope):
+            call()  # compiled before it is timed
+
+    def track_ratio_of_activate(self, activation, dtype):
+        own, built_in = seconds_in_turn(*self.activate)
+        return own / built_in
+
+    def track_ratio_of_multiply_by_slope(self, activation, dtype):
+        own, built_in = seconds_in_turn(*self.slope)
+        return own / built_in
+
+    def track_ratio_of_both(self, activation, dtype):
+        own, own_slope, built_in, built_in_slope = seconds_in_turn(
+            *self.activate[:1], *self.slope[:1], *self.activate[1:], *self.slope[1:]
+        )
+        return (own + own_slope) / (built_in + built_in_slope)
 
 
 class LossKernel:
