@@ -84,8 +84,10 @@ def any_array(argument: str, value: Any) -> np.ndarray:
 
 def real_array(argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
     """``value`` as a C-ordered array of ``dtype``: itself where it is one, else cast once."""
-    if type(value) is np.ndarray and value.dtype == dtype and value.flags.c_contiguous and value.flags.aligned:
-        return value  # at once, for online learning
+    if type(value) is np.ndarray and value.dtype == dtype:
+        flags = value.flags
+        if flags.c_contiguous and flags.aligned:
+            return value  # at once, for online learning
     array = any_array(argument, value)
     if array.dtype.kind not in "biuf":
         what = "text" if array.dtype.kind in "US" else f"dtype {array.dtype}"
@@ -108,26 +110,27 @@ def place(where: tuple) -> str:
 def matrix(argument: str, value: Any, width: int, dtype: np.dtype) -> np.ndarray:
     """Observations: at least one row of ``width`` numbers."""
     array = real_array(argument, value, dtype)
-    if array.ndim != 2 or array.shape[1] != width:
-        hint = f"; for one observation pass {argument}[None, :]" if array.shape == (width,) else ""
-        raise ValueError(f"{argument} must have shape (n, {width}), got {array.shape}{hint}")
-    if len(array) == 0:
-        raise ValueError(f"{argument} must have at least one row, got shape {array.shape}")
+    shape = array.shape
+    if len(shape) != 2 or shape[1] != width:
+        hint = f"; for one observation pass {argument}[None, :]" if shape == (width,) else ""
+        raise ValueError(f"{argument} must have shape (n, {width}), got {shape}{hint}")
+    if shape[0] == 0:
+        raise ValueError(f"{argument} must have at least one row, got shape {shape}")
     return array
 
 
 def targets(argument: str, value: Any, rows: int, width: int, dtype: np.dtype) -> np.ndarray:
     """Targets of shape (rows, width), or (rows,) when the width is 1."""
     array = real_array(argument, value, dtype)
-    if width == 1 and array.shape == (rows,):
-        array = array.reshape(rows, 1)
-    if array.shape != (rows, width):
+    if array.shape == (rows, width):
+        return array
+    if array.shape != (rows,) or width != 1:
         raise ValueError(
             f"{argument} must have shape ({rows}, {width})"
             + (f" or ({rows},)" if width == 1 else "")
             + f", one row for each of X, got {array.shape}"
         )
-    return array
+    return array.reshape(rows, 1)
 
 
 def labels(argument: str, value: np.ndarray, rows: int) -> np.ndarray:

@@ -129,7 +129,7 @@ class Run:
         network, rule, history, state = self.network, self.optimizer, self.history, self.network._progress
         inputs, targets, labels, weights, _ = self._data
         n, batch, done, before = len(inputs), self._batch, self.epoch, rule.steps
-        position = int(state[training.POSITION])
+        position = state[training.POSITION]
         began = time.perf_counter()
         cost = network._train(
             rule, inputs, targets, labels, weights, self._order, batch, self._losses,
@@ -138,7 +138,7 @@ class Run:
         )  # fmt: skip
         took = time.perf_counter() - began
         self._spent += took
-        self.epoch, rows = int(state[training.EPOCH]), int(state[training.POSITION])
+        self.epoch, rows = int(state[training.EPOCH]), state[training.POSITION]
         self.part = rows / n
         if (ended := self.epoch - done) > 0:
             history.loss.extend(self._losses[done : self.epoch].tolist())
@@ -166,11 +166,11 @@ class Run:
         network, (inputs, targets, labels, weights, y) = self.network, data
         outputs = np.empty((len(inputs), network.sizes[-1]), network.dtype) if self.metrics else None
         if prefix:
-            loss = network._infer(inputs, targets, labels, weights, outputs)
+            loss = network._infer(inputs, outputs, (targets, labels, weights))
             self.history.validation_loss.append(loss)
             schedules.watch.py_func(self.optimizer._hyper, loss)
         elif self.metrics:
-            network._infer(inputs, network._no_targets, network._no_labels, network._no_weights, outputs)
+            network._infer(inputs, outputs)
         if outputs is not None:
             outputs.flags.writeable = False  # one metric must not spoil the others
         for name, metric in self.metrics.items():

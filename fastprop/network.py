@@ -141,7 +141,7 @@ class Network:
         self._store = Parameters(self._sizes, [f._code(self._dtype) for f in functions], self._dtype)
         self._layout = self._sizes, self._dtype.name  # what an optimizer's moments are laid out for
         self._units = Units(self._store.layers, self._dtype, self._dropout)
-        self._inference: list[Units] = []  # one for each thread
+        self._inference = [Units(self._store.layers, self._dtype)]  # one for each thread
         self._paces: dict[tuple[int, int], Pace] = {}
         self._slopes = np.array([0.0] + [f._parameter for f in functions])
         self._weights = self._store.weights(self._store.data)
@@ -159,7 +159,7 @@ class Network:
         calls = max(1, int(PATIENCE * 5e9 / (self._store.data.size * self._inference_rows)))
         self._inference_span = calls * self._inference_rows
         self._snapshot = aligned_zeros(0, self._dtype)
-        self._progress = np.zeros(training.PROGRESS, np.int64)
+        self._progress = memoryview(np.zeros(training.PROGRESS, np.int64))  # twice as fast as the array, by the number
         self._kept: tuple[tuple, tuple] = ((), ())
         self._sync = aligned_zeros(barrier.SYNC, np.dtype(np.int64))
         self._step_loss = np.zeros(1)
@@ -168,6 +168,7 @@ class Network:
         self._no_labels = np.empty(0, np.int64)
         self._no_targets = np.empty((0, self._sizes[-1]), self._dtype)
         self._no_weights = np.empty(0, self._dtype)
+        self._no_goals = self._no_targets, self._no_labels, self._no_weights
         low, high = self._loss._domain
         largest = float(np.finfo(self._dtype).max)
         self._domain = (max(low, -largest), min(high, largest))
@@ -614,7 +615,7 @@ class Network:
             cost = self._train(
                 optimizer, inputs, targets, labels, weights, self._no_order, n, self._step_loss, 1, 1, threads
             )
-            if self._progress.item(training.STATUS) == training.GOOD:
+            if self._progress[training.STATUS] == training.GOOD:
                 self._end(optimizer)
                 return cost
             raise self._failure(optimizer, fresh, cost, inputs, targets, labels, n, 0, History())
@@ -867,7 +868,7 @@ class Network:
         alone = self._alone  # as in ``train_step``
         taken = alone.acquire(False) or alone.within()
         try:
-            self._infer(inputs, self._no_targets, self._no_labels, self._no_weights, outputs)
+            self._infer(inputs, outputs)
         finally:
             if taken:
                 alone.release()
@@ -903,7 +904,7 @@ class Network:
         inputs, targets, labels = self._data("X", X, "y", y)
         weights = self._weights_of(sample_weight, len(inputs))
         with self._alone.or_within():
-            return self._infer(inputs, targets, labels, weights)
+            return self._infer(inputs, self._no_targets, (targets, labels, weights))
 
     # Elsewhere.
 
@@ -1019,8 +1020,8 @@ class Network:
 
     def _end(self, rule: Optimizer) -> None:
         """Take over how far the kernel came."""
-        rule._steps = self._progress.item(training.STEPS)
-        self._counter = self._progress.item(training.COUNTER)
+        rule._steps = self._progress[training.STEPS]
+        self._counter = self._progress[training.COUNTER]
 
     def _train(self, rule, inputs, targets, labels, weights, order, batch, losses, epochs, steps, threads) -> float:
         entry = training.train[self._dtype]
@@ -1051,7 +1052,7 @@ class Network:
             head = (
                 self._slopes, self._store.data, self._store.gradients, rule._moments, self._snapshot, self._units.data,
             )  # fmt: skip
-            middle = self._key, *self._loss_numbers, rule._code, rule._hyper, self._progress
+            middle = self._key, *self._loss_numbers, rule._code, rule._hyper, self._progress.obj
             self._kept = head, middle
         return self._kept
 
@@ -1059,12 +1060,16 @@ class Network:
         """Let the threads that wait for one that failed return."""
         self._sync[barrier.FAILED] = 1
 
-    def _infer(self, inputs, targets, labels, weights, outputs=None) -> float:
-        n, capacity = len(inputs), self._inference_rows
-        total = float(weights.sum(dtype=np.float64)) if len(weights) else float(n)
-        costs = np.zeros(-(-n // capacity)) if len(targets) or len(labels) else self._no_costs
-        arrays = inputs, self._no_targets if outputs is None else outputs, targets, labels, weights
-        if n <= (span := self._inference_span):
+    def _infer(self, inputs, outputs, goals=None) -> float:
+        """Fill ``outputs`` unless they are empty or None; the loss, where ``goals`` are given: targets, labels and
+        weights."""
+        n, capacity, span = len(inputs), self._inference_rows, self._inference_span
+        arrays = inputs, self._no_targets if outputs is None else outputs, *(goals or self._no_goals)
+        total, costs = 1.0, self._no_costs
+        if goals:
+            total = float(goals[2].sum(dtype=np.float64)) if len(goals[2]) else float(n)
+            costs = np.zeros(-(-n // capacity))
+        if n <= span:
             states = self._infer_rows(total, costs, *arrays)
         else:
             states = []
@@ -1074,43 +1079,47 @@ class Network:
         if training.BAD_INPUT in states:
             raise _not_finite("X", inputs)
         if training.BAD_TARGET in states:
-            self._blame_targets("y", targets, labels)
-        return float(costs.sum()) if len(costs) else 0.0
+            self._blame_targets("y", *arrays[2:4])
+        return float(costs.sum()) if goals else 0.0
 
     def _infer_rows(self, total, costs, inputs, outputs, targets, labels, weights) -> list[int]:
         """One compiled call; what each of its threads found."""
-        n, capacity, entry = len(inputs), self._inference_rows, training.infer[self._dtype]
-        threads = 1 if n <= capacity else min(self._worthwhile(n, 1, self._most), -(-n // capacity))
-        while len(self._inference) < threads:
-            self._inference.append(Units(self._store.layers, self._dtype))
-        head = self._slopes, self._store.data
-        tail = (
+        n, capacity = len(inputs), self._inference_rows
+        arguments = (
             capacity, inputs, outputs, targets, labels, *self._domain, weights, total, self._no_order,
             *self._loss_numbers, costs,
         )  # fmt: skip
+        if n <= capacity:
+            return [self._infer_share(arguments, n, 0, 1)]
+        threads = min(self._worthwhile(n, 1, self._most), -(-n // capacity))
+        while len(self._inference) < threads:
+            self._inference.append(Units(self._store.layers, self._dtype))
         states: list[int] = []
-
-        def work(thread: int, threads: int) -> None:
-            units = self._inference[thread]
-            units.reserve(min(capacity, n))
-            states.append(entry(units.layers, *head, units.data, *tail, thread, threads))
-
-        together(threads, work, _nothing)
+        together(threads, lambda *share: states.append(self._infer_share(arguments, n, *share)), _nothing)
         return states
+
+    def _infer_share(self, arguments: tuple, n: int, thread: int, threads: int) -> int:
+        """What one thread does of it."""
+        units = self._inference[thread]
+        if n > units.capacity:
+            units.reserve(min(self._inference_rows, n))
+        return training.infer[self._dtype](
+            units.layers, self._slopes, self._store.data, units.data, *arguments, thread, threads
+        )
 
     def _failure(self, rule, fresh, cost, inputs, targets, labels, batch, epochs, history) -> Exception:
         """Put everything back to the end of the last good epoch, and return what to raise."""
         state, n = self._progress, len(inputs)
         status = state[training.STATUS]
         self._sync[:] = 0
-        step = min(int(state[training.POSITION]), n - 1) // batch
+        step = min(state[training.POSITION], n - 1) // batch
         layer = self._layer_at_fault(min(batch, n - step * batch))
         if status == training.BAD_PARAMETERS:  # before the first step: there is nothing to put back
             if fresh:
                 rule._release()
             return ValueError(f"weights and biases must be finite, got NaN or infinity in layer {layer}")
         self._restore(rule, fresh and epochs == 0)
-        rule._steps = int(state[training.GOOD_STEPS])
+        rule._steps = state[training.GOOD_STEPS]
         if status == training.BAD_INPUT:
             return _not_finite("X", inputs)
         if status == training.BAD_TARGET:

@@ -6,7 +6,7 @@ read was as it must be; the caller looks for the culprit.
 
 from .jit import njit
 from .layers import ROW_WEIGHT, STRIDE, TARGET, WIDTH, A
-from .simd import any_lanes, first_lanes, fma, lanes, load, load_partial, splat, store
+from .simd import any_lanes, first_lanes, fma, lanes, load, load_partial, select, splat, store
 
 
 @njit(inline=False)
@@ -35,19 +35,17 @@ def gather_targets(layers, targets, labels, low, high, order, start, rows, units
     """t = the chosen rows of ``targets`` (n, D^(L)), all within low..high, or one-hot rows made of ``labels`` (n,)."""
     last = len(layers) - 1
     width, stride, t = layers[last, WIDTH], layers[last, STRIDE], layers[last, TARGET]
-    zero, least, most = splat(units, 0.0), splat(units, low), splat(units, high)
+    zero, one, least, most = splat(units, 0.0), splat(units, 1.0), splat(units, low), splat(units, high)
     good = True
     for i in range(rows):
         source = order[start + i] if len(order) > 0 else start + i
         row = t + i * stride
         if len(labels) > 0:
-            for k in range(0, width, lanes(units)):
-                store(units, row + k, zero)
             label = labels[source]
-            if 0 <= label < width:
-                units[row + label] = 1
-            else:
-                good = False
+            good &= 0 <= label < width
+            for k in range(0, width, lanes(units)):
+                before, until = first_lanes(units, label - k), first_lanes(units, label - k + 1)
+                store(units, row + k, select(until, select(before, zero, one), zero))
         else:
             for k in range(0, width, lanes(units)):
                 value = load_partial(targets, source * width + k, width - k)

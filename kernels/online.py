@@ -4,15 +4,19 @@ What a step of a small network costs is not its arithmetic but the way there, so
 be. Each output is the same chain of fused products as in ``products.py``: the same bits.
 """
 
+import numpy as np
+
 from .activations import activate, multiply_by_slope
 from .jit import njit
 from .layers import ACTIVATION, BIASES, DELTA, OUT, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
-from .products import NONE, ONE, SCRATCH_GRADIENT, UPDATE_ROWS, few_deltas, middle
-from .simd import TILE_VECTORS, fma, lanes, load, load_tile, splat, store, store_tile, tile_fma
-from .updates import update
+from .products import NONE, ONE, SCRATCH_GRADIENT, few_deltas, middle
+from .simd import broadcast, fma, itemsize, lanes, load, load_tile, splat, store, store_tile, tile_fma
+from .updates import REGULARIZED, SGD, update
 
 #: Vectors of z that are summed up side by side: more chains of products than one to keep the processor busy.
 CHAINS = 4
+#: Gradients of so many rows and columns are written down at a time, in the first-level cache.
+PIECE_ROWS, PIECE_COLUMNS = 8, 512
 
 
 @njit
@@ -30,13 +34,13 @@ def forward_row(layers, m, p, parameters, units):
     for i in range(k, width, lanes(units)):
         total = load(parameters, b + i)
         for j in range(half):
-            total = fma(splat(units, units[a + j]), load(parameters, w + j * stride + i), total)
+            total = fma(broadcast(units, a + j), load(parameters, w + j * stride + i), total)
         store(units, z + i, total)
     if half < depth:
         for i in range(0, width, lanes(units)):
             total = splat(units, 0.0)
             for j in range(half, depth):
-                total = fma(splat(units, units[a + j]), load(parameters, w + j * stride + i), total)
+                total = fma(broadcast(units, a + j), load(parameters, w + j * stride + i), total)
             store(units, z + i, load(units, z + i) + total)
     activate(layers[m, ACTIVATION], p, units, z, layers[m, A], stride, ONE, width)
 
@@ -55,22 +59,41 @@ def delta_row(layers, m, p, parameters, units):
 def update_row(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units):
     """Update rows first..end-1 of W^(m) from ∂C/∂W^(m) = a^(m-1) δ^(m)ᵀ, and with the last one b^(m) from ∂C/∂b^(m) =
     δ^(m), a piece at a time."""
-    depth, a = layers[m - 1, WIDTH], layers[m - 1, OUT]
-    width, stride, delta = layers[m, WIDTH], layers[m, STRIDE], layers[m, DELTA]
-    g = layers[0, SCRATCH] + SCRATCH_GRADIENT // units.itemsize
-    for k in range(0, width, TILE_VECTORS * lanes(units)):
-        columns = min(TILE_VECTORS * lanes(units), width - k)
-        at = layers[m, WEIGHTS] + first * stride + k
-        for j in range(first, end, UPDATE_ROWS):
-            piece = min(UPDATE_ROWS, end - j)
-            for v in range(0, columns, lanes(units)):
-                slope = load(units, delta + k + v)
-                for i in range(piece):
-                    store(units, g + i * TILE_VECTORS * lanes(units) + v, slope * units[a + j + i])
-            last = j + piece == depth
+    depth, a, g = layers[m - 1, WIDTH], layers[m - 1, OUT], layers[0, SCRATCH] + SCRATCH_GRADIENT // itemsize(units)
+    stride, delta, w = layers[m, STRIDE], layers[m, DELTA], layers[m, WEIGHTS]
+    if optimizer == SGD and rates[2] == 0 and hyper[REGULARIZED] == 0:
+        descend(rates[1], units, a, delta, parameters, w, stride, first, end, depth)
+        return
+    for k in range(0, stride, PIECE_COLUMNS):
+        columns = min(PIECE_COLUMNS, stride - k)
+        for j in range(first, end, PIECE_ROWS):
+            rows = min(PIECE_ROWS, end - j)
+            row = g
+            for i in range(j, j + rows):
+                outer(units, delta + k, broadcast(units, a + i), row, columns)
+                row += columns
+            last = np.int64(j + rows == depth)
             if last:  # b^(m) is the row after the last one of W^(m)
-                for v in range(0, columns, lanes(units)):
-                    store(units, g + piece * TILE_VECTORS * lanes(units) + v, load(units, delta + k + v))
-            update(optimizer, rates, hyper, units, g, TILE_VECTORS * lanes(units), parameters, at, stride, moments,
-                   piece, piece + last, columns)  # fmt: skip
-            at += piece * stride
+                outer(units, delta + k, splat(units, 1.0), row, columns)
+            update(optimizer, rates, hyper, units, g, columns, parameters, w + j * stride + k, stride, moments,
+                   rows, rows + last, columns)  # fmt: skip
+
+
+@njit(inline=True)
+def descend(rate, units, a, delta, parameters, w, stride, first, end, depth):
+    """The update of plain gradient descent, the smallest step there is: its gradients stay in registers."""
+    rate = splat(parameters, -rate)
+    for k in range(0, stride, lanes(units)):
+        slope, at = load(units, delta + k), w + first * stride + k
+        for j in range(first, end):
+            store(parameters, at, fma(rate, slope * broadcast(units, a + j), load(parameters, at)))
+            at += stride
+        if end == depth:
+            store(parameters, at, fma(rate, slope, load(parameters, at)))
+
+
+@njit(inline=True)
+def outer(units, delta, factor, row, columns):
+    """row ← factor · δ."""
+    for k in range(0, columns, lanes(units)):
+        store(units, row + k, factor * load(units, delta + k))

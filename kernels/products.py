@@ -25,6 +25,7 @@ from .simd import (
     TILE_ROWS,
     TILE_VECTORS,
     fma,
+    itemsize,
     lanes,
     load,
     load_tile,
@@ -36,6 +37,7 @@ from .simd import (
     tile_fma,
     transpose_block,
     transpose_block_partial,
+    with_lane,
 )
 from .simd import WIDTH as VECTOR_BYTES
 from .updates import update
@@ -189,7 +191,7 @@ def block_of_rows(units, a, a_row, rows, terms, width, layers):
     ``panel``."""
     if rows < PACK_ROWS or width <= (PACK_PANELS - 1) * TILE_VECTORS * lanes(units):
         return a, a_row, a_row, ONE
-    packed = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
+    packed = layers[0, SCRATCH] + SCRATCH_BLOCK // itemsize(units)
     pack_rows(units, a, a_row, rows, terms, packed)
     return packed, terms, ONE, TILE_ROWS * ONE
 
@@ -224,10 +226,10 @@ def forward_product(layers, m, first, end, p, parameters, units, rows):
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     z, delta, a_out = layers[m, Z], layers[m, DELTA], layers[m, A]
     code, half = layers[m, ACTIVATION], middle(layers, m)
-    zeros, biases = layers[0, SCRATCH], layers[0, SCRATCH] + SCRATCH_BIASES // units.itemsize
-    packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
-    row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
-    far, large = stride * units.itemsize >= PACK_BYTES, depth * stride * units.itemsize >= LARGE
+    zeros, biases = layers[0, SCRATCH], layers[0, SCRATCH] + SCRATCH_BIASES // itemsize(units)
+    packed = layers[0, SCRATCH] + SCRATCH_PANEL // itemsize(units)
+    row_block = BLOCK_BYTES // (DEPTH_BLOCK * itemsize(units))
+    far, large = stride * itemsize(units) >= PACK_BYTES, depth * stride * itemsize(units) >= LARGE
     whole = end - first == depth
     for i in range(0, rows, row_block):
         block = min(row_block, rows - i)
@@ -293,8 +295,8 @@ def delta_product(layers, m, p, parameters, units, rows, batch):
     depth, a_stride, a = layers[m + 1, WIDTH], layers[m + 1, STRIDE], layers[m + 1, DELTA]
     z, a_out, delta, w = layers[m, Z], layers[m, A], layers[m, DELTA], layers[m + 1, WEIGHTS]
     zeros = layers[0, SCRATCH]
-    packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
-    row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
+    packed = layers[0, SCRATCH] + SCRATCH_PANEL // itemsize(units)
+    row_block = BLOCK_BYTES // (DEPTH_BLOCK * itemsize(units))
     if batch * width < 4 * lanes(units):  # the same way of summing for all rows of a batch
         few_deltas(w, a_stride, depth, parameters, a, delta, stride, width, units, rows)
         multiply_by_slope(code, p, units, z, a_out, delta, stride, rows, width)
@@ -327,15 +329,20 @@ def delta_product(layers, m, p, parameters, units, rows, batch):
 
 @njit
 def few_deltas(w, w_row, depth, parameters, a, delta, stride, width, units, rows):
-    """δ^(m+1) W^(m+1)ᵀ for few rows, as scalar products of rows of W^(m+1) with δ^(m+1): nothing is transposed."""
+    """δ^(m+1) W^(m+1)ᵀ for few rows, as scalar products of rows of W^(m+1) with δ^(m+1): nothing is transposed.
+
+    A vector of sums is put together in a register: where scalars were stored, a vector could be loaded only after all
+    of them had reached the cache.
+    """
     for i in range(rows):
-        for j in range(width, stride):
-            units[delta + i * stride + j] = 0
-        for j in range(width):
-            total = splat(units, 0.0)
-            for k in range(0, depth, lanes(units)):
-                total = fma(load(units, a + i * w_row + k), load(parameters, w + j * w_row + k), total)
-            units[delta + i * stride + j] = sum_lanes(total)
+        for v in range(0, stride, lanes(units)):
+            sums, first = splat(units, 0.0), w + v * w_row
+            for j in range(min(lanes(units), width - v)):
+                total = splat(units, 0.0)
+                for k in range(0, depth, lanes(units)):
+                    total = fma(load(units, a + i * w_row + k), load(parameters, first + j * w_row + k), total)
+                sums = with_lane(sums, j, sum_lanes(total))
+            store(units, delta + i * stride + v, sums)
 
 
 @njit(inline=False)
@@ -344,9 +351,9 @@ def weight_gradient(layers, m, first, end, gradients, units, rows):
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, OUT]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     delta, zeros = layers[m, DELTA], layers[0, SCRATCH]
-    packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
-    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
-    row_block = BLOCK_BYTES // (DEPTH_BLOCK * units.itemsize)
+    packed = layers[0, SCRATCH] + SCRATCH_PANEL // itemsize(units)
+    packed_a = layers[0, SCRATCH] + SCRATCH_BLOCK // itemsize(units)
+    row_block = BLOCK_BYTES // (DEPTH_BLOCK * itemsize(units))
     many = width > (PACK_PANELS_COLUMNS - 1) * TILE_VECTORS * lanes(units)
     for j in range(first, end, row_block):
         block = min(row_block, end - j)
@@ -381,12 +388,12 @@ def weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, mo
     """
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, OUT]
     width, stride, w, delta = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, DELTA]
-    zeros, size = layers[0, SCRATCH], rows * units.itemsize
-    packed = layers[0, SCRATCH] + SCRATCH_PANEL // units.itemsize
-    strip = layers[0, SCRATCH] + SCRATCH_BLOCK // units.itemsize
-    g = layers[0, SCRATCH] + SCRATCH_GRADIENT // units.itemsize
+    zeros, size = layers[0, SCRATCH], rows * itemsize(units)
+    packed = layers[0, SCRATCH] + SCRATCH_PANEL // itemsize(units)
+    strip = layers[0, SCRATCH] + SCRATCH_BLOCK // itemsize(units)
+    g = layers[0, SCRATCH] + SCRATCH_GRADIENT // itemsize(units)
     panel_width = TILE_VECTORS * lanes(units)
-    most = max(1, min(COLUMNS * 4 // units.itemsize, COLUMNS_BYTES // size) // panel_width) * panel_width
+    most = max(1, min(COLUMNS * 4 // itemsize(units), COLUMNS_BYTES // size) // panel_width) * panel_width
     tall = max(2, min(UPDATE_ROWS // TILE_ROWS, STRIP_BYTES // (size * TILE_ROWS))) * TILE_ROWS
     for k in range(0, width, most):
         columns = min(most, width - k)

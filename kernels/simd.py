@@ -346,6 +346,17 @@ def lanes(typingctx, like):
 
 
 @intrinsic
+def itemsize(typingctx, like):
+    """Bytes of a lane, as a compile-time integer, where ``array.itemsize`` is read from memory."""
+    number = _vector_like(like).dtype.bitwidth // 8
+
+    def codegen(context, builder, sig, args):
+        return _i64(number)
+
+    return types.literal(number)(like), codegen
+
+
+@intrinsic
 def load(typingctx, array, index):
     """The vector at ``array.flat[index : index + lanes]``."""
     vector = _vector_like(array)
@@ -366,6 +377,18 @@ def store(typingctx, array, index, value):
         _store(context, builder, array, *args)
 
     return types.void(array, types.intp, vector), codegen
+
+
+@intrinsic
+def broadcast(typingctx, array, index):
+    """``array.flat[index]`` in every lane."""
+    vector = _vector_like(array)
+
+    def codegen(context, builder, sig, args):
+        scalar = _load_scalar(context, builder, array, *args)
+        return _splat(builder, scalar, context.get_value_type(vector))
+
+    return vector(array, types.intp), codegen
 
 
 @intrinsic
@@ -549,6 +572,21 @@ def first_lanes(typingctx, like, count):
         return _first_lanes(builder, _clamp(builder, args[1], vector.lanes), vector.lanes)
 
     return vector.mask(like, types.intp), codegen
+
+
+@intrinsic
+def with_lane(typingctx, vector, lane, number):
+    """`vector` with `number` in one lane, which is in 0..lanes-1."""
+    _require(isinstance(vector, Vector) and not vector.is_mask, "expected a vector", vector)
+
+    def codegen(context, builder, sig, args):
+        value, lane, number = args
+        numbers = ir.VectorType(_i32, vector.lanes)
+        here = _splat(builder, builder.trunc(lane, _i32), numbers)
+        mask = builder.icmp_signed("==", _constant(numbers, list(range(vector.lanes))), here)
+        return builder.select(mask, _splat(builder, number, value.type), value)
+
+    return vector(vector, types.intp, vector.dtype), codegen
 
 
 @intrinsic

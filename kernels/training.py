@@ -125,12 +125,14 @@ def delta_pass(layers, slopes, parameters, units, rows, batch):
             drop_deltas(layers, m, units, rows)
 
 
-@njit
+@njit(inline=True)
 def rows_of_thread(layers, m, thread, threads):
     """The rows of W^(m) that a thread updates, first..end-1; none of a frozen layer."""
     if layers[m, FROZEN] != 0:
         return NONE, NONE
     depth = layers[m - 1, WIDTH]
+    if threads == 1:
+        return NONE, depth
     return border(depth, TILE_ROWS, thread, threads), border(depth, TILE_ROWS, thread + 1, threads)
 
 
@@ -164,7 +166,7 @@ def update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gra
     stride, rows = layers[m, STRIDE], end - first
     w, last = layers[m, WEIGHTS] + first * stride, np.int64(end == layers[m - 1, WIDTH])
     update(optimizer, rates, hyper, gradients, w, stride, parameters, w, stride, moments,
-           rows, rows + last, layers[m, WIDTH])  # fmt: skip
+           rows, rows + last, stride)  # fmt: skip
 
 
 @njit

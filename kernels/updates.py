@@ -68,6 +68,8 @@ def update(optimizer, rates, hyper, gradients, g, g_row, parameters, at, stride,
     """
     if hyper[REGULARIZED] != 0:
         regularize(hyper, rates[0], gradients, g, g_row, parameters, at, stride, weights, rows, columns)
+    if g_row == columns and stride == columns:  # nothing between the rows: as good as one
+        rows, columns = 1, rows * columns
     if optimizer == ADAM:
         _adam(rates, gradients, g, g_row, parameters, at, stride, moments, rows, columns)
     elif optimizer == RMS:

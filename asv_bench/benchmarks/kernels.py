@@ -125,13 +125,13 @@ OWN = {
 class OwnActivation:
     """One's own activation beside the built-in one it equals: σ, and ⊙ σ′, of 64 × 64 numbers in the nearest cache."""
 
-    param_names = ("activation", "dtype")
-    params = (list(OWN), ["float32", "float64"])
+    param_names = ("activation",)
+    params = (list(OWN),)
     unit = "own seconds / built-in seconds"
 
-    def setup(self, activation, dtype):
+    def setup(self, activation):
         name, *functions = OWN[activation]
-        units = np.random.default_rng(0).standard_normal(3 * 64 * 64).astype(dtype)
+        units = np.random.default_rng(0).standard_normal(3 * 64 * 64).astype("float32")
         z, a, delta = 0, 64 * 64, 2 * 64 * 64
         units[delta:] = 0  # a product repeated for ever has no other value that stays
         rules = fastprop.Activation("own", *functions), ACTIVATIONS[name]
@@ -141,19 +141,13 @@ class OwnActivation:
         for call in (*self.activate, *self.slope):
             call()  # compiled before it is timed
 
-    def track_ratio_of_activate(self, activation, dtype):
+    def track_ratio_of_activate(self, activation):
         own, built_in = seconds_in_turn(*self.activate)
         return own / built_in
 
-    def track_ratio_of_multiply_by_slope(self, activation, dtype):
+    def track_ratio_of_multiply_by_slope(self, activation):
         own, built_in = seconds_in_turn(*self.slope)
         return own / built_in
-
-    def track_ratio_of_both(self, activation, dtype):
-        own, own_slope, built_in, built_in_slope = seconds_in_turn(
-            *self.activate[:1], *self.slope[:1], *self.activate[1:], *self.slope[1:]
-        )
-        return (own + own_slope) / (built_in + built_in_slope)
 
 
 class LossKernel:
