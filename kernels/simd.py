@@ -96,8 +96,13 @@ LEVEL = _choose_level(_FEATURES, os.environ.get("FASTPROP_SIMD"))
 #: bytes in a vector
 WIDTH, TILE_ROWS, TILE_VECTORS = _LEVELS[LEVEL]
 
+_X86 = platform.machine() in ("x86_64", "AMD64", "i686")
+_ARM = platform.machine() in ("aarch64", "arm64")
+#: The bits of the processor's register by which subnormal numbers are flushed to 0, as results and as operands.
+_FLUSH = 1 << 15 | 1 << 6 if _X86 else 1 << 24
+
 #: On a target without the instruction llvm.fma calls libm lane by lane; llvm.fmuladd may round twice instead.
-FMA = "llvm.fma" if LEVEL != "portable" or platform.machine() in ("aarch64", "arm64") else "llvm.fmuladd"
+FMA = "llvm.fma" if LEVEL != "portable" or _ARM else "llvm.fmuladd"
 
 
 class AccessError(IndexError):
@@ -494,13 +499,58 @@ def spin(typingctx):
     """Tell the processor that this is a loop that waits: for some cycles the core is its other thread's."""
 
     def codegen(context, builder, sig, args):
-        if platform.machine() in ("x86_64", "AMD64", "i686"):
+        if _X86:
             _call(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
-        elif platform.machine() in ("aarch64", "arm64"):
+        elif _ARM:
             _call(builder, "llvm.aarch64.hint", ir.VoidType(), [_i32(1)])  # YIELD
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@intrinsic
+def flush_subnormals(typingctx):
+    """From here on, in this thread, a subnormal number counts as 0. Returns what `restore_subnormals` takes.
+
+    They cost a hundred times as much as others, and where an average of gradients fades out it ends as one for ever:
+    the least of them times 0.9, rounded, is itself.
+    """
+
+    def codegen(context, builder, sig, args):
+        before = _float_control(builder)
+        _set_float_control(builder, builder.or_(before, _i64(_FLUSH)))
+        return before
+
+    return types.int64(), codegen
+
+
+@intrinsic
+def restore_subnormals(typingctx, before):
+    """Count subnormal numbers as `flush_subnormals` found it."""
+
+    def codegen(context, builder, sig, args):
+        _set_float_control(builder, args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+def _float_control(builder):
+    """The register that says how the processor computes; 0 where it is not known."""
+    if _X86:
+        place = cgutils.alloca_once(builder, _i32)
+        _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), [builder.bitcast(place, cgutils.voidptr_t)])
+        return builder.zext(builder.load(place), _i64)
+    return _call(builder, "llvm.aarch64.get.fpcr", _i64, []) if _ARM else _i64(0)
+
+
+def _set_float_control(builder, value):
+    if _X86:
+        place = cgutils.alloca_once(builder, _i32)
+        builder.store(builder.trunc(value, _i32), place)
+        _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), [builder.bitcast(place, cgutils.voidptr_t)])
+    elif _ARM:
+        _call(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), [value])
 
 
 @intrinsic

@@ -50,7 +50,7 @@ from .products import (
 )
 from .random import permute
 from .schedules import WATCHING, watch
-from .simd import TILE_ROWS, lanes, load, store
+from .simd import TILE_ROWS, flush_subnormals, lanes, load, restore_subnormals, store
 from .updates import CLIP_NORM, rates_of_step, scale, sum_of_squares, update
 
 # What ``train`` keeps in ``progress`` (int64) from one call to the next.
@@ -264,6 +264,7 @@ def backward_from_delta(layers, slopes, parameters, gradients, units, rows):
 @njit(entry=TYPES)
 def step(layers, optimizer, hyper, number, parameters, gradients, moments, snapshot, sync):
     """Update number ``number`` from the stored gradients; return whether all parameters are finite after it."""
+    subnormals = flush_subnormals()
     good = keep(parameters, moments, snapshot, NONE, ONE, sync)
     rates = rates_of_step(optimizer, hyper, number)
     if hyper[CLIP_NORM] != math.inf:
@@ -273,6 +274,7 @@ def step(layers, optimizer, hyper, number, parameters, gradients, moments, snaps
             first, end = rows_of_thread(layers, m, NONE, ONE)
             if first < end:
                 update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments)
+    restore_subnormals(subnormals)
     return good and all_finite(parameters, NONE, len(parameters))
 
 
@@ -314,6 +316,7 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
     ``order`` stands for rows in their own order. On a status other than GOOD the step that failed has updated nothing,
     and ``snapshot`` holds the state at the end of the last good epoch.
     """
+    subnormals = flush_subnormals()
     n, last = len(X), len(layers) - 1
     numbers = layers[last, NUMBERS]
     epoch, position, number = progress[EPOCH], progress[POSITION], progress[STEPS]
@@ -397,4 +400,5 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
     if thread == 0:
         progress[EPOCH], progress[POSITION], progress[STEPS] = epoch, position, number
         progress[GOOD_STEPS], progress[COUNTER], progress[STATUS] = good_number, counter, status
+    restore_subnormals(subnormals)
     return cost

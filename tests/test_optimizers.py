@@ -467,6 +467,29 @@ def test_label_smoothing_by_hand():
     exact(net.deltas[0], [[-0.3, 0.15, 0.15]])
 
 
+# Averages that fade out
+
+
+@pytest.mark.parametrize("by_step", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rule", [Adam(), SGD(momentum=0.9), RMSprop(rho=0.9)], ids=["adam", "momentum", "rmsprop"])
+def test_fading_averages_end_as_zeros(rule, dtype, by_step):
+    """0.9 times the least subnormal number, rounded, is itself again, and computing with it takes a hundred times as
+    long."""
+    net, rule = Network([2, 1], dtype=dtype, seed=0), anew(rule)
+    X = np.array([[1.0, 1.0]] + [[1.0, 0.0]] * 4000 * (1 if dtype == "float32" else 3), dtype)
+    if by_step:
+        for x in X:
+            net.forward(x[None])
+            net.backward([[0.5]])
+            net.step(rule)
+    else:
+        net.fit(X, np.full(len(X), 0.5), optimizer=rule, batch_size=1, shuffle=False)
+    tiny = np.finfo(dtype).tiny
+    assert not ((rule._moments != 0) & (np.abs(rule._moments) < tiny)).any()
+    assert np.dtype(dtype).type(tiny) / 2 > 0  # as it was, for everybody else
+
+
 # What they say
 
 
