@@ -8,10 +8,15 @@ from itertools import chain
 import numpy as np
 
 from .kernels import layers as column
-from .kernels.activations import IDENTITY
+from .kernels.activations import ELU, IDENTITY, LEAKY_RELU, RELU, SIGMOID, TANH
 from .kernels.products import SCRATCH_BYTES
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+#: Activations of which a = σ(z) alone gives the slope: while training, z^(m) of a hidden layer is overwritten by a^(m).
+KNOWN_BY_A = (SIGMOID, TANH, RELU, LEAKY_RELU, ELU)
+#: The numbers of a part of a batch take about so many bytes, which stay in the second-level cache; but it has at least
+#: so many rows, more where the parameters do not stay there with them.
+PART_BYTES, PART_ROWS, PART_ROWS_OF_MANY = 1 << 20, 64, 512
 
 
 def aligned_zeros(count: int, dtype: np.dtype) -> np.ndarray:
@@ -90,11 +95,28 @@ class Units:
             if 0 in self._dropped:
                 place(0, column.OUT, inputs)
             place(0, column.SCRATCH, scratch)
-            self.tables.append((table.copy(), table.copy()))
+            own = table.copy()
+            for m in range(1, len(table) - 1):
+                if table[m, column.ACTIVATION] in KNOWN_BY_A:
+                    own[m, column.Z] = own[m, column.A]
+            self.tables.append((own, own.copy()))
         self.data = aligned_zeros(end, self.dtype)
-        self.layers[...] = self.tables[0][0]
+        self.layers[...] = table
+        for name in (column.A, column.SCRATCH):
+            self.layers[0, name] = self.tables[0][0][0, name]
         self.layers[:, column.OUT] = self.layers[:, column.A]
         self.capacity, self.threads = rows, threads
+
+    def share_out(self, batch: int, parameters: int, threads: int) -> int:
+        """How many rows of a batch go through the network together, so that their numbers stay in the caches."""
+        row = self.dtype.itemsize * (2 * int(self.layers[:, column.STRIDE].sum()) - int(self.layers[0, column.STRIDE]))
+        least = PART_ROWS if parameters * self.dtype.itemsize <= PART_BYTES else PART_ROWS_OF_MANY
+        most = max(least, PART_BYTES // row) * threads
+        part = batch if batch <= 2 * most else -(-batch // (-(-batch // most)))
+        self.reserve(part, threads)
+        for table in chain(*self.tables):
+            table[0, column.PART] = part
+        return part
 
     def view(self, layer: int, name: int, rows: int) -> np.ndarray:
         """Rows of z, a or δ of a layer, (rows, D^(layer)), without the padding."""

@@ -146,7 +146,7 @@ class Run:
             self._spent = 0.0
         if state[training.STATUS] != training.GOOD:
             network._counter = counter + self.epoch * (len(self._order) + n * network._units.numbers)
-            raise network._failure(rule, fresh, cost, inputs, targets, labels, batch, self.epoch, history)
+            raise network._failure(rule, fresh, cost, inputs, targets, labels, self._order, batch, self.epoch, history)
         network._end(rule)
         trained = ended * n + rows - position
         self._steps = max(1, int(trained / batch * PATIENCE / max(took, 1e-6)))

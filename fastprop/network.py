@@ -618,7 +618,7 @@ class Network:
             if self._progress[training.STATUS] == training.GOOD:
                 self._end(optimizer)
                 return cost
-            raise self._failure(optimizer, fresh, cost, inputs, targets, labels, n, 0, History())
+            raise self._failure(optimizer, fresh, cost, inputs, targets, labels, self._no_order, n, 0, History())
         finally:
             alone.release()
 
@@ -1009,8 +1009,8 @@ class Network:
     def _begin(self, rule: Optimizer, batch: int, threads: int) -> bool:
         """Make ready for training; return whether the optimizer was a fresh one."""
         self._rows, self._has_gradients = 0, False
-        self._units.reserve(batch, threads)
-        if batch > DEPTH_BLOCK or rule._stores_gradients:
+        part = self._units.share_out(batch, self._store.data.size, threads)
+        if batch > min(part, DEPTH_BLOCK) or rule._stores_gradients:
             self._store.reserve_gradients()
         state = self._progress
         state[training.EPOCH] = state[training.POSITION] = 0
@@ -1107,17 +1107,20 @@ class Network:
             units.layers, self._slopes, self._store.data, units.data, *arguments, thread, threads
         )
 
-    def _failure(self, rule, fresh, cost, inputs, targets, labels, batch, epochs, history) -> Exception:
+    def _failure(self, rule, fresh, cost, inputs, targets, labels, order, batch, epochs, history) -> Exception:
         """Put everything back to the end of the last good epoch, and return what to raise."""
         state, n = self._progress, len(inputs)
         status = state[training.STATUS]
         self._sync[:] = 0
-        step = min(state[training.POSITION], n - 1) // batch
-        layer = self._layer_at_fault(min(batch, n - step * batch))
+        step, layer = min(state[training.POSITION], n - 1) // batch, 0
         if status == training.BAD_PARAMETERS:  # before the first step: there is nothing to put back
             if fresh:
                 rule._release()
+            layer = self._layer_at_fault()
             return ValueError(f"weights and biases must be finite, got NaN or infinity in layer {layer}")
+        if status == training.DIVERGED:
+            rows = slice(step * batch, step * batch + batch)
+            layer = self._layer_at_fault(inputs[order[rows] if len(order) else rows])
         self._restore(rule, fresh and epochs == 0)
         rule._steps = state[training.GOOD_STEPS]
         if status == training.BAD_INPUT:
@@ -1139,15 +1142,21 @@ class Network:
         if fresh:
             rule._release()
 
-    def _layer_at_fault(self, rows: int = 0) -> int:
-        """The first layer with a parameter, or else with a z of the first ``rows`` rows, that is not finite; else L."""
+    def _layer_at_fault(self, inputs: np.ndarray | None = None) -> int:
+        """The first layer with a parameter, or else with a z of these inputs, that is not finite; else L."""
         for m, (w, b) in enumerate(zip(self._weights, self._biases, strict=True), start=1):
             if not (np.isfinite(w).all() and np.isfinite(b).all()):
                 return m
-        for m in range(1, len(self._sizes)):
-            if rows and not np.isfinite(self._units.view(m, column.Z, rows)).all():
-                return m
-        return len(self._sizes) - 1
+        layer, units, most = len(self._sizes) - 1, self._inference[0], self._inference_rows
+        for start in range(0, 0 if inputs is None else len(inputs), most):
+            some = inputs[start : start + most]
+            units.reserve(len(some))
+            training.forward[self._dtype](
+                units.layers, self._slopes, self._store.data, units.data, some, self._no_order
+            )
+            wrong = (m for m in range(1, layer) if not np.isfinite(units.view(m, column.Z, len(some))).all())
+            layer = next(wrong, layer)
+        return layer
 
     def _bad_targets(self, targets: np.ndarray, labels: np.ndarray) -> np.ndarray:
         if len(labels):

@@ -52,7 +52,7 @@ def _loss(layers, slopes, units, target, loss, loss_parameter):
         units[layers[last, TARGET] + k] = target[k]
     units[layers[last, ROW_WEIGHT]] = 1.0
     output_error(layers, loss, loss_parameter, slopes[last], units, ONE)
-    return total_loss(layers, units, ONE)
+    return total_loss(layers, units, ONE, 0.0)
 
 
 @njit

@@ -22,4 +22,5 @@ OUT = 12  # offset in units of what layer m+1 reads: A, or where dropout writes
 DROPOUT = 13  # a unit is dropped where 32 random bits are below this
 NUMBERS = 14  # of the random numbers of an observation, the first for this layer; in row L their count
 FROZEN = 15  # 1 where W^(m) and b^(m) are not updated; in row 0 the number of such layers before the first other one
-COLUMNS = 16
+PART = 16  # rows of a batch that go through the network together (row 0)
+COLUMNS = 17

@@ -163,9 +163,9 @@ def output_error(layers, loss, parameter, slope_parameter, units, rows):
 
 
 @njit
-def total_loss(layers, units, rows):
-    """C, summed in the order of the rows, whoever computed them."""
-    c, cost = layers[len(layers) - 1, ROW_LOSS], 0.0
+def total_loss(layers, units, rows, cost):
+    """C of these rows and of those before them, ``cost``: summed in the order of the rows, whoever computed them."""
+    c = layers[len(layers) - 1, ROW_LOSS]
     for i in range(rows):
         cost += units[c + i]
     return cost

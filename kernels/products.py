@@ -346,8 +346,11 @@ def few_deltas(w, w_row, depth, parameters, a, delta, stride, width, units, rows
 
 
 @njit(inline=False)
-def weight_gradient(layers, m, first, end, gradients, units, rows):
-    """∂C/∂W^(m) = a^(m-1)ᵀ δ^(m), its rows first..end-1, and with the last one ∂C/∂b^(m) = Σ_i δ^(m); overwrites."""
+def weight_gradient(layers, m, first, end, gradients, units, rows, begun):
+    """∂C/∂W^(m) = a^(m-1)ᵀ δ^(m), its rows first..end-1, and with the last one ∂C/∂b^(m) = Σ_i δ^(m).
+
+    Overwrites, or where the sums are ``begun`` goes on with them.
+    """
     depth, a_stride, a = layers[m - 1, WIDTH], layers[m - 1, STRIDE], layers[m - 1, OUT]
     width, stride, w, b = layers[m, WIDTH], layers[m, STRIDE], layers[m, WEIGHTS], layers[m, BIASES]
     delta, zeros = layers[m, DELTA], layers[0, SCRATCH]
@@ -369,14 +372,14 @@ def weight_gradient(layers, m, first, end, gradients, units, rows):
                 copy_panel(units, delta + i * stride + k, stride, units, packed, observations, vectors)
                 for t in range(0, observations, TERMS):
                     terms, a_t = min(TERMS, observations - t), a_at + t * a_step
-                    if i + t == 0:
+                    if i + t == 0 and not begun:
                         panel(units, zeros, NONE, units, a_t, a_tile, ONE, a_step, units, packed + t * step, step,
                               gradients, c, stride, block, terms, vectors)  # fmt: skip
                     else:
                         panel(gradients, c, stride, units, a_t, a_tile, ONE, a_step, units, packed + t * step, step,
                               gradients, c, stride, block, terms, vectors)  # fmt: skip
     if end == depth:
-        sum_rows(units, delta, stride, rows, width, gradients, b)
+        sum_rows(units, delta, stride, rows, width, gradients, b, begun)
 
 
 @njit(inline=False)
@@ -419,16 +422,16 @@ def weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, mo
                       units, g + c, g_row, piece, rows, vectors)  # fmt: skip
             last = np.int64(j + piece == depth)
             if last:  # b^(m) is the row after the last one of W^(m)
-                sum_rows(units, delta + k, stride, rows, columns, units, g + piece * g_row)
+                sum_rows(units, delta + k, stride, rows, columns, units, g + piece * g_row, False)
             update(optimizer, rates, hyper, units, g, g_row, parameters, at, stride, moments,
                    piece, piece + last, columns)  # fmt: skip
 
 
 @njit
-def sum_rows(units, delta, stride, rows, columns, sums, at):
-    """sums[k] ← Σ_i δ[i, k]."""
+def sum_rows(units, delta, stride, rows, columns, sums, at, begun):
+    """sums[k] ← Σ_i δ[i, k], added to what is there if ``begun``."""
     for k in range(0, columns, lanes(units)):
-        total = splat(units, 0.0)
+        total = load(sums, at + k) if begun else splat(units, 0.0)
         for i in range(rows):
             total = total + load(units, delta + i * stride + k)
         store(sums, at + k, total)

@@ -26,6 +26,7 @@ from .layers import (
     FROZEN,
     NUMBERS,
     OUT,
+    PART,
     ROW_LOSS,
     ROW_WEIGHT,
     STRIDE,
@@ -108,7 +109,7 @@ def forward_pass(layers, first, slopes, parameters, units, rows, key, drawn):
 def backward_pass(layers, slopes, parameters, gradients, units, rows):
     """From δ^(L): every ∂C/∂W^(m), ∂C/∂b^(m) and δ^(m) = (δ^(m+1) W^(m+1)ᵀ) ⊙ σ^(m)′(z^(m))."""
     for m in range(len(layers) - 1, 0, -1):
-        weight_gradient(layers, m, NONE, layers[m - 1, WIDTH], gradients, units, rows)
+        weight_gradient(layers, m, NONE, layers[m - 1, WIDTH], gradients, units, rows, False)
         if m > 1:
             delta_product(layers, m - 1, slopes[m - 1], parameters, units, rows, rows)
 
@@ -137,27 +138,40 @@ def rows_of_thread(layers, m, thread, threads):
 
 
 @njit
-def update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments, units, rows, thread, threads, sync):
-    """Update the thread's rows of every W^(m), and b^(m) with the last of them, from a and δ of the whole batch.
+def gradient_pass(layers, gradients, units, rows, begun, thread, threads):
+    """Add some rows of a batch to the gradients of the thread's rows of every W^(m); the first ones overwrite."""
+    for m in range(len(layers) - 1, 0, -1):
+        first, end = rows_of_thread(layers, m, thread, threads)
+        if first != end:
+            weight_gradient(layers, m, first, end, gradients, units, rows, begun)
+
+
+@njit
+def update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments, units, rows, summed, thread, threads,
+                sync):  # fmt: skip
+    """Update the thread's rows of every W^(m), and b^(m) with the last of them: from the gradients where these are
+    ``summed`` up, else from a and δ of the whole batch.
 
     Many observations are summed up in ``gradients``; of few, a layer's gradient never exists as a whole, unless its
     norm is to be clipped.
     """
     clipped = hyper[CLIP_NORM] != math.inf
+    if (rows > DEPTH_BLOCK or clipped) and not summed:
+        gradient_pass(layers, gradients, units, rows, False, thread, threads)
+        summed = True
+    if clipped:
+        update_clipped(layers, optimizer, rates, hyper, parameters, gradients, moments, thread, threads, sync)
+        return
     for m in range(len(layers) - 1, 0, -1):
         first, end = rows_of_thread(layers, m, thread, threads)
         if first == end:
             continue
-        if rows > DEPTH_BLOCK or clipped:
-            weight_gradient(layers, m, first, end, gradients, units, rows)
-            if not clipped:
-                update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments)
+        if summed:
+            update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments)
         elif rows == 1:
             update_row(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units)
         else:
             weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units, rows)
-    if clipped:
-        update_clipped(layers, optimizer, rates, hyper, parameters, gradients, moments, thread, threads, sync)
 
 
 @njit
@@ -248,7 +262,7 @@ def backward(layers, slopes, parameters, gradients, units, rows, targets, labels
     weigh_rows(layers, weights, total_weight(weights, order, 0, rows), order, 0, rows, units)
     output_error(layers, loss, loss_parameter, slopes[len(slopes) - 1], units, rows)
     backward_pass(layers, slopes, parameters, gradients, units, rows)
-    return total_loss(layers, units, rows)
+    return total_loss(layers, units, rows, 0.0)
 
 
 @njit(entry=TYPES)
@@ -302,7 +316,7 @@ def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labe
                 return BAD_TARGET
             weigh_rows(layers, weights, total, order, start, rows, units)
             output_error(layers, loss, loss_parameter, slopes[last], units, rows)
-            costs[start // capacity] = total_loss(layers, units, rows)
+            costs[start // capacity] = total_loss(layers, units, rows, 0.0)
     return GOOD
 
 
@@ -332,58 +346,66 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
                 break
         if position == 0:
             counter += n * numbers
-        rows, drawn = min(batch, n - position), counter - (n - position) * numbers
-        # The thread's rows of the batch, there and back. But where W^(1) has more rows than the batch, only those rows
-        # of it that the thread updates, its half of the sum z^(1), which stays with it: the others' would come from
-        # another core at every step.
-        first, end = border(rows, GRAIN, thread, threads), border(rows, GRAIN, thread + 1, threads)
-        mine, start, m, half = layers, position + first, 1, middle(layers, ONE)
-        lower, upper = 0, layers[0, WIDTH]
-        halves = threads % 2 == 0 and rows < upper and half < upper
-        if halves:
-            lower, upper = (0, half) if 2 * thread < threads else (half, upper)
-        if not gather_inputs(layers, X, order, position, rows, lower, upper, units):
-            sync[WRONG_INPUTS] = 1
-        if layers[0, OUT] != layers[0, A]:
-            drop(layers, 0, key, np.uint64(drawn), units, rows)
-        if threads > 1:
-            mine = share
-            if halves:
-                several = threads // 2
-                low_row = border(rows, GRAIN, thread % several, several)
-                high_row = border(rows, GRAIN, thread % several + 1, several)
-                take_share(layers, share, low_row)
-                forward_product(share, ONE, lower, upper, slopes[1], parameters, units, high_row - low_row)
-                if not wait(sync, threads):
-                    break
-            take_share(layers, share, first)
-            if halves:
-                finish(share, ONE, slopes[1], units, end - first)
-                m = 2
-        forward_pass(mine, m, slopes, parameters, units, end - first, key, np.uint64(drawn + first * numbers))
-        if not gather_targets(mine, targets, labels, low, high, order, start, end - first, units):
-            sync[WRONG_TARGETS] = 1
+        rows, done, cost = min(batch, n - position), 0, 0.0
         total = total_weight(weights, order, position, rows)
-        weigh_rows(mine, weights, total, order, start, end - first, units)
-        output_error(mine, loss, loss_parameter, slopes[last], units, end - first)
-        delta_pass(mine, slopes, parameters, units, end - first, rows)
-        if threads > 1 and not wait(sync, threads):
-            break
-        cost = total_loss(layers, units, rows)
-        if sync[WRONG_INPUTS] != 0:
-            status = BAD_INPUT
-        elif sync[WRONG_TARGETS] != 0:
-            status = BAD_TARGET
-        elif not math.isfinite(cost):
-            status = DIVERGED
-        if status != GOOD:
+        while done < rows and status == GOOD:
+            part, here = min(layers[0, PART], rows - done), position + done
+            drawn = counter - (n - here) * numbers
+            # The thread's rows of this part of the batch, there and back. But where W^(1) has more rows than the part,
+            # only those rows of it that the thread updates, its half of the sum z^(1), which stays with it: the others'
+            # would come from another core at every step.
+            first, end = border(part, GRAIN, thread, threads), border(part, GRAIN, thread + 1, threads)
+            mine, start, m, half = layers, here + first, 1, middle(layers, ONE)
+            lower, upper = 0, layers[0, WIDTH]
+            halves = threads % 2 == 0 and part < upper and half < upper
+            if halves:
+                lower, upper = (0, half) if 2 * thread < threads else (half, upper)
+            if not gather_inputs(layers, X, order, here, part, lower, upper, units):
+                sync[WRONG_INPUTS] = 1
+            if layers[0, OUT] != layers[0, A]:
+                drop(layers, 0, key, np.uint64(drawn), units, part)
+            if threads > 1:
+                mine = share
+                if halves:
+                    several = threads // 2
+                    low_row = border(part, GRAIN, thread % several, several)
+                    high_row = border(part, GRAIN, thread % several + 1, several)
+                    take_share(layers, share, low_row)
+                    forward_product(share, ONE, lower, upper, slopes[1], parameters, units, high_row - low_row)
+                    if not wait(sync, threads):
+                        break
+                take_share(layers, share, first)
+                if halves:
+                    finish(share, ONE, slopes[1], units, end - first)
+                    m = 2
+            forward_pass(mine, m, slopes, parameters, units, end - first, key, np.uint64(drawn + first * numbers))
+            if not gather_targets(mine, targets, labels, low, high, order, start, end - first, units):
+                sync[WRONG_TARGETS] = 1
+            weigh_rows(mine, weights, total, order, start, end - first, units)
+            output_error(mine, loss, loss_parameter, slopes[last], units, end - first)
+            delta_pass(mine, slopes, parameters, units, end - first, rows)
+            if threads > 1 and not wait(sync, threads):
+                break
+            cost = total_loss(layers, units, part, cost)
+            if sync[WRONG_INPUTS] != 0:
+                status = BAD_INPUT
+            elif sync[WRONG_TARGETS] != 0:
+                status = BAD_TARGET
+            elif not math.isfinite(cost):
+                status = DIVERGED
+            elif part < rows:
+                gradient_pass(layers, gradients, units, part, done > 0, thread, threads)
+                if threads > 1 and not wait(sync, threads):
+                    break
+            done += part
+        if status != GOOD or done < rows:
             break
         # The thread's rows of each W.
         if total > 0:
             number += 1
             rates = rates_of_step(optimizer, hyper, number)
             update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments, units, rows,
-                        thread, threads, sync)  # fmt: skip
+                        layers[0, PART] < rows, thread, threads, sync)  # fmt: skip
             if threads > 1 and not wait(sync, threads):
                 break
         if thread == 0:

@@ -104,6 +104,29 @@ def test_bits_with_every_activation(all_threads, hidden):
     assert_same_bits(expected, trained(2, (270, 19, 5), 90, 37, hidden=hidden))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("sizes", [(8, 32, 16, 3), (300, 20, 3), (3, 1), (2, 2, 1)])
+def test_bits_do_not_depend_on_the_parts_of_a_batch(all_threads, monkeypatch, sizes, optimizer, dtype):
+    """A batch that goes through the network in parts gives what it gives as a whole."""
+    settings = {"dropout": 0.2, "dtype": dtype, "optimizer": optimizer}
+    monkeypatch.setattr(fastprop.buffers, "PART_BYTES", 1 << 40)
+    expected = trained(1, sizes, 700, 630, **settings)
+    monkeypatch.setattr(fastprop.buffers, "PART_BYTES", 1 << 9)
+    for rows in (7, 64):
+        monkeypatch.setattr(fastprop.buffers, "PART_ROWS", rows)
+        monkeypatch.setattr(fastprop.buffers, "PART_ROWS_OF_MANY", rows)
+        for count in (1, 2, 3):
+            assert_same_bits(expected, trained(count, sizes, 700, 630, **settings))
+
+
+def test_a_large_batch_takes_the_room_of_a_small_one():
+    X, y = data(20, 1, 10_000)
+    net = fastprop.Network([20, 64, 64, 1], seed=0)
+    net.fit(X, y, batch_size=len(X))
+    assert net._units.data.nbytes < 8 << 20  # 10,000 rows of a and δ alone take 11 MB
+
+
 def test_the_number_of_threads_is_chosen_on_the_way_and_changes_nothing():
     """Pace tries 1, 2 and 4 threads within one fit."""
     found = []

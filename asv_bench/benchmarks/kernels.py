@@ -61,7 +61,7 @@ class Product:
         layers, units, parameters = net._units.layers, net._units.data, net._store.data
         self.call = {
             "forward": lambda: forward_product(layers, 2, 0, fan_in, 0.0, parameters, units, rows),
-            "weight_gradient": lambda: weight_gradient(layers, 2, 0, fan_in, net._store.gradients, units, rows),
+            "weight_gradient": lambda: weight_gradient(layers, 2, 0, fan_in, net._store.gradients, units, rows, False),
             "delta": lambda: delta_product(layers, 1, 0.0, parameters, units, rows, rows),
         }[product]
         self.call()
