@@ -51,7 +51,8 @@ PACK_PANELS, PACK_PANELS_COLUMNS = 8, 3
 #: Rows of B that are so many bytes apart are copied together first, if so many rows of A meet them.
 PACK_BYTES, PACK_ROWS = 1024, 48
 #: The update: a strip of a^(m-1)ᵀ of so many bytes stays in the first-level cache while the columns of δ^(m), at most
-#: so many bytes or columns of them, come by from the second-level one. The strip has from 2 to 10 tiles of rows.
+#: so many bytes or columns of them, come by from the second-level one. The strip has from 2 to 10 tiles of rows, and 10
+#: where more than TERMS observations are summed.
 STRIP_BYTES, COLUMNS_BYTES, COLUMNS = 1 << 14, 1 << 18, 512
 UPDATE_ROWS = 10 * TILE_ROWS
 #: Matrices of so many bytes do not stay in the second-level cache from one pass to the next: the next rows of them are
@@ -398,6 +399,8 @@ def weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, mo
     panel_width = TILE_VECTORS * lanes(units)
     most = max(1, min(COLUMNS * 4 // itemsize(units), COLUMNS_BYTES // size) // panel_width) * panel_width
     tall = max(2, min(UPDATE_ROWS // TILE_ROWS, STRIP_BYTES // (size * TILE_ROWS))) * TILE_ROWS
+    if rows > TERMS:  # a strip stays in the second-level cache then, and the panel of δ^(m) in the first
+        tall = UPDATE_ROWS * ONE
     for k in range(0, width, most):
         columns = min(most, width - k)
         g_row = -(-columns // panel_width) * panel_width + lanes(units)  # an odd number of vectors: all L1 sets
@@ -418,8 +421,12 @@ def weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, mo
                     b_at, b_step = packed + c * rows, vectors * lanes(units)
                 else:
                     b_at, b_step = delta + k + c, stride
-                panel(units, zeros, NONE, units, a_at, a_tile, ONE, a_step, units, b_at, b_step,
-                      units, g + c, g_row, piece, rows, vectors)  # fmt: skip
+                for t in range(0, rows, TERMS):
+                    terms, begin, begin_row = min(TERMS, rows - t), g + c, g_row
+                    if t == 0:
+                        begin, begin_row = zeros, NONE
+                    panel(units, begin, begin_row, units, a_at + t * a_step, a_tile, ONE, a_step, units,
+                          b_at + t * b_step, b_step, units, g + c, g_row, piece, terms, vectors)  # fmt: skip
             last = np.int64(j + piece == depth)
             if last:  # b^(m) is the row after the last one of W^(m)
                 sum_rows(units, delta + k, stride, rows, columns, units, g + piece * g_row, False)
