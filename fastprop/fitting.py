@@ -130,10 +130,11 @@ class Run:
         inputs, targets, labels, weights, _ = self._data
         n, batch, done, before = len(inputs), self._batch, self.epoch, rule.steps
         position = state[training.POSITION]
+        steps = -(-self._steps // 4) if self._pace.trying else self._steps
         began = time.perf_counter()
         cost = network._train(
             rule, inputs, targets, labels, weights, self._order, batch, self._losses,
-            done + 1 if self._one_by_one else self.epochs, min([self._steps, *(k - before % k for k in self._periods)]),
+            done + 1 if self._one_by_one else self.epochs, min([steps, *(k - before % k for k in self._periods)]),
             self._pace.threads,
         )  # fmt: skip
         took = time.perf_counter() - began

@@ -102,36 +102,49 @@ class Pace:
     """How many threads a training loop takes: what was fastest, as measured on the way.
 
     The result has the same bits whatever the number, so all that is at stake is time. Which is fastest depends on the
-    shapes, and on who else is using the cores: now and then the others are tried again, less often each time that
-    they turn out slower.
+    shapes, and on who else is using the cores: now and then all numbers are tried again, less often each time that the
+    same one wins. The least of several times counts, so that one disturbance decides nothing.
     """
 
-    #: After so many slices of work the other numbers are tried again, at first and at the last.
-    SOON, LATE = 16, 512
+    #: After so many slices of work comes another trial, at first and at the last; in a trial each has so many turns.
+    SOON, LATE, TURNS = 16, 512, 2
 
     def __init__(self, most: int, first: int) -> None:
-        self._seconds: dict[int, float] = {}  # for a row, by number of threads
         self._choices = sorted({1, *(most >> k for k in range(most.bit_length()))})
-        self._untried = [count for count in self._choices if count != first]
-        self._period = self._left = self.SOON
-        self.threads = first
+        #: the number for the next slice, which is to be shorter while the numbers are tried
+        self.threads, self.trying = first, len(self._choices) > 1
+        self._seconds: dict[int, float] = {}  # the least for a row in this trial
+        self._turns: list[int] = []
+        self._cold = True
+        self._chosen, self._period, self._left = 0, self.SOON, 0
 
     def saw(self, seconds: float, rows: int) -> None:
         """Take note of how long the last slice took, and choose for the next."""
-        if len(self._choices) == 1:
-            return
-        before = self._fastest()
-        self._seconds[self.threads] = seconds / max(rows, 1)
-        if before is not None and self._fastest() != before:
-            self._period = self.SOON
-        self._left -= 1
-        if self._left == 0:
-            self._period = self._left = min(2 * self._period, self.LATE)
-            self._untried = [count for count in self._choices if count != self._fastest()]
-        self.threads = self._untried.pop() if self._untried else self._fastest() or 1
+        if self._cold:  # the first one filled caches and touched pages
+            self._cold = False
+            self._try()
+        elif self.trying:
+            now = seconds / max(rows, 1)
+            self._seconds[self.threads] = min(now, self._seconds.get(self.threads, now))
+            if self._turns:
+                self.threads = self._turns.pop(0)
+            else:
+                self._choose()
+        elif self._left == 0:
+            self._try()
+        else:
+            self._left -= 1
 
-    def _fastest(self) -> int | None:
-        return min(self._seconds, key=self._seconds.__getitem__, default=None)
+    def _try(self) -> None:
+        if len(self._choices) > 1:
+            others = [count for count in self._choices if count != self.threads]
+            self._turns, self._seconds, self.trying = [*others, self.threads] * self.TURNS, {}, True
+            self.threads = self._turns.pop(0)
+
+    def _choose(self) -> None:
+        self.threads = min(self._seconds, key=self._seconds.__getitem__)
+        self._period = min(2 * self._period, self.LATE) if self.threads == self._chosen else self.SOON
+        self._chosen, self._left, self.trying = self.threads, self._period, False
 
 
 def microseconds(multiplications: float) -> float:
