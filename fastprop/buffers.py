@@ -52,6 +52,7 @@ class Units:
             self.numbers += int(layers[m, column.WIDTH]) if p else 0
         self.layers[-1, column.NUMBERS] = self.numbers
         self.capacity = self.threads = 0
+        self._shared, self._part = (0, 0), 0
         self.tables: list[tuple[np.ndarray, np.ndarray]] = []
         self.data = aligned_zeros(0, dtype)
 
@@ -105,17 +106,21 @@ class Units:
         for name in (column.A, column.SCRATCH):
             self.layers[0, name] = self.tables[0][0][0, name]
         self.layers[:, column.OUT] = self.layers[:, column.A]
-        self.capacity, self.threads = rows, threads
+        self.capacity, self.threads, self._shared = rows, threads, (0, 0)
 
     def share_out(self, batch: int, parameters: int, threads: int) -> int:
         """How many rows of a batch go through the network together, so that their numbers stay in the caches."""
-        row = self.dtype.itemsize * (2 * int(self.layers[:, column.STRIDE].sum()) - int(self.layers[0, column.STRIDE]))
-        least = PART_ROWS if parameters * self.dtype.itemsize <= PART_BYTES else PART_ROWS_OF_MANY
+        if (batch, threads) == self._shared:
+            return self._part
+        strides, size = self.layers[:, column.STRIDE], self.dtype.itemsize
+        row = int(2 * strides.sum() - strides[0]) * size
+        least = PART_ROWS if parameters * size <= PART_BYTES else PART_ROWS_OF_MANY
         most = max(least, PART_BYTES // row) * threads
         part = batch if batch <= 2 * most else -(-batch // (-(-batch // most)))
         self.reserve(part, threads)
         for table in chain(*self.tables):
             table[0, column.PART] = part
+        self._shared, self._part = (batch, threads), part
         return part
 
     def view(self, layer: int, name: int, rows: int) -> np.ndarray:

@@ -983,7 +983,8 @@ class Network:
     def _prepare(self, rule: Optimizer) -> bool:
         """Give the optimizer its moments and both their snapshot; return whether the optimizer was a fresh one."""
         fresh = rule._layout is None
-        rule._bind(self, self._store.data)
+        if fresh or rule._owner is None:
+            rule._bind(self, self._store.data)
         size = self._store.data.size + rule._moments.size
         if self._snapshot.size != size:
             self._snapshot = aligned_zeros(size, self._dtype)
@@ -1026,13 +1027,19 @@ class Network:
     def _train(self, rule, inputs, targets, labels, weights, order, batch, losses, epochs, steps, threads) -> float:
         entry = training.train[self._dtype]
         head, middle = self._kernel_arguments(rule)
-        now = inputs, targets, labels, *self._domain, weights, order, batch, *middle, losses, epochs, steps
+        low, high = self._domain
         if threads == 1:
-            return entry(*self._units.tables[0], *head, *now, 0, 1, self._sync)
+            return entry(
+                *head, inputs, targets, labels, low, high, weights, order, batch, *middle, losses, epochs, steps,
+                0, 1, self._sync,
+            )  # fmt: skip
         costs = {}
 
         def work(thread: int, threads: int) -> None:
-            costs[thread] = entry(*self._units.tables[thread], *head, *now, thread, threads, self._sync)
+            costs[thread] = entry(
+                *self._units.tables[thread], *head[2:], inputs, targets, labels, low, high, weights, order, batch,
+                *middle, losses, epochs, steps, thread, threads, self._sync,
+            )  # fmt: skip
 
         self._sync[:] = 0
         together(threads, work, self._give_up)
@@ -1043,14 +1050,15 @@ class Network:
         head, middle = self._kept
         if not (
             head
-            and head[5] is self._units.data
-            and head[3] is rule._moments
-            and head[2] is self._store.gradients
-            and head[4] is self._snapshot
+            and head[7] is self._units.data
+            and head[5] is rule._moments
+            and head[4] is self._store.gradients
+            and head[6] is self._snapshot
             and middle[4] is rule._hyper
         ):
             head = (
-                self._slopes, self._store.data, self._store.gradients, rule._moments, self._snapshot, self._units.data,
+                *self._units.tables[0], self._slopes, self._store.data, self._store.gradients, rule._moments,
+                self._snapshot, self._units.data,
             )  # fmt: skip
             middle = self._key, *self._loss_numbers, rule._code, rule._hyper, self._progress.obj
             self._kept = head, middle
