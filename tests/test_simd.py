@@ -135,6 +135,46 @@ def test_an_empty_partial_load_reads_nothing():
 
 
 @compiled
+def broadcast_and_insert(source, i, lane, target):
+    store(target, 0, broadcast(source, i))
+    store(target, lanes(source), with_lane(load(source, 0), lane, 100))
+    target[2 * lanes(source)] = itemsize(source)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_single_numbers_in_and_out_of_vectors(dtype):
+    n = width(dtype)
+    source = vectors(dtype)
+    source.flags.writeable = False
+    for i in range(n):
+        target = np.zeros(2 * n + 1, dtype)
+        broadcast_and_insert(source, i, n - 1 - i, target)
+        np.testing.assert_array_equal(target[:n], source[i])
+        expected = source.copy()
+        expected[n - 1 - i] = 100
+        np.testing.assert_array_equal(target[n : 2 * n], expected)
+        assert target[-1] == source.itemsize
+
+
+@compiled
+def halved_twice(x, out):
+    before = flush_subnormals()
+    store(out, 0, load(x, 0) * 0.5)
+    store(out, lanes(x), load(x, lanes(x)) + load(x, lanes(x)))
+    restore_subnormals(before)
+    store(out, 2 * lanes(x), load(x, 0) * 0.5)
+
+
+@pytest.mark.skipif(not (simd._X86 or simd._ARM), reason="it is not known how this processor flushes them")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_subnormal_numbers_count_as_zero_until_they_are_restored(dtype):
+    n, tiny = width(dtype), np.finfo(dtype).tiny
+    out = np.full(3 * n, np.nan, dtype)
+    halved_twice(np.repeat(np.array([tiny, tiny / 2], dtype), n), out)
+    np.testing.assert_array_equal(out, np.repeat(np.array([0, 0, tiny / 2], dtype), n))
+
+
+@compiled
 def prefetch_anything(x):
     prefetch(x, -1000)
     prefetch_l2(x, 10**9)
