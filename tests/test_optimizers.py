@@ -247,7 +247,8 @@ def test_a_gradient_within_the_norm_is_left_alone():
 def test_the_same_bits_on_several_threads(rows, dtype, monkeypatch, rng):
     """What all threads share: the norm, the schedule, and the plateau's memory, which one of them keeps."""
     monkeypatch.setattr(
-        "fastprop.network.Pace", lambda most, first: SimpleNamespace(threads=most, saw=lambda *arguments: None)
+        "fastprop.network.Pace",
+        lambda most, first: SimpleNamespace(threads=most, trying=False, saw=lambda *arguments: None),
     )
     X, y = rng.normal(size=(1200 if rows == 600 else 60, 40)), rng.integers(4, size=1200)
     X = X.astype(dtype)
