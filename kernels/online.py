@@ -82,13 +82,13 @@ def update_row(layers, m, first, end, optimizer, rates, hyper, parameters, momen
 @njit(inline=True)
 def descend(rate, units, a, delta, parameters, w, stride, first, end, depth):
     """The update of plain gradient descent, the smallest step there is: its gradients stay in registers."""
-    rate, k, vector = splat(parameters, -rate), 0, lanes(units)
+    rate, k, vector, last = splat(parameters, -rate), 0, lanes(units), end == depth
     while k + 4 * vector <= stride:
         d0, d1 = load(units, delta + k), load(units, delta + k + vector)
         d2, d3 = load(units, delta + k + 2 * vector), load(units, delta + k + 3 * vector)
         at = w + first * stride + k
-        for j in range(first, end):
-            factor = broadcast(units, a + j)
+        for j in range(first, end + last):  # b^(m) is the row after the last one of W^(m), and its a is 1
+            factor = broadcast(units, a + j) if j < depth else splat(units, 1.0)
             store(parameters, at, fma(rate, d0 * factor, load(parameters, at)))
             store(parameters, at + vector, fma(rate, d1 * factor, load(parameters, at + vector)))
             store(parameters, at + 2 * vector, fma(rate, d2 * factor, load(parameters, at + 2 * vector)))
@@ -100,10 +100,8 @@ def descend(rate, units, a, delta, parameters, w, stride, first, end, depth):
         for j in range(first, end):
             store(parameters, at, fma(rate, slope * broadcast(units, a + j), load(parameters, at)))
             at += stride
-    if end == depth:
-        at = w + depth * stride
-        for i in range(0, stride, vector):
-            store(parameters, at + i, fma(rate, load(units, delta + i), load(parameters, at + i)))
+        if last:
+            store(parameters, at, fma(rate, slope, load(parameters, at)))
 
 
 @njit(inline=True)
