@@ -1156,7 +1156,9 @@ class Network:
             if not (np.isfinite(w).all() and np.isfinite(b).all()):
                 return m
         layer, units, most = len(self._sizes) - 1, self._inference[0], self._inference_rows
-        for start in range(0, 0 if inputs is None else len(inputs), most):
+        if inputs is None:
+            return layer
+        for start in range(0, len(inputs), most):
             some = inputs[start : start + most]
             units.reserve(len(some))
             training.forward[self._dtype](
