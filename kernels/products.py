@@ -35,6 +35,7 @@ from .simd import (
     store_tile,
     sum_lanes,
     tile_fma,
+    tile_fma_packed,
     transpose_block,
     transpose_block_partial,
     with_lane,
@@ -46,6 +47,8 @@ from .updates import update
 #: cache while all panels of B meet it; the TERMS rows of a panel of B that are worked on at a time, in the first-level
 #: one.
 BLOCK_BYTES, DEPTH_BLOCK, TERMS = 1 << 20, 512, 128
+#: Terms of a packed tile between two jumps.
+UNROLLED = 4
 #: A's block is copied into the order in which tiles read it if so many panels of B will meet it.
 PACK_PANELS, PACK_PANELS_COLUMNS = 8, 3
 #: Rows of B that are so many bytes apart are copied together first, if so many rows of A meet them.
@@ -85,13 +88,37 @@ def _tile_product(rows, vectors):
     return product
 
 
+def _packed_product(vectors):
+    @njit(inline=True)
+    def product(init, init_at, init_row, a, a_at, b, b_at, b_step, c, c_at, c_row, depth):
+        """C ← init + A·B for one tile, whose columns of A follow one another; overwrites."""
+        tile = load_tile(init, init_at, init_row, TILE_ROWS, vectors)
+        for _ in range(depth // UNROLLED):
+            tile = tile_fma_packed(tile, a, a_at, b, b_at, b_step, UNROLLED)
+            a_at += UNROLLED * TILE_ROWS
+            b_at += UNROLLED * b_step
+        for _ in range(depth % UNROLLED):
+            tile = tile_fma_packed(tile, a, a_at, b, b_at, b_step, 1)
+            a_at += TILE_ROWS
+            b_at += b_step
+        store_tile(c, c_at, c_row, tile)
+
+    return product
+
+
 def _panel_product(vectors):
+    packed = _packed_product(vectors)
     full, eight, four, two, one = (_tile_product(rows, vectors) for rows in (TILE_ROWS, 8, 4, 2, 1))
 
     @njit
     def product(init, init_at, init_row, a, a_at, a_tile, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth):
         """C ← init + A·B for a panel of C, ``vectors`` wide, in tiles of as many rows as registers hold."""
         i = 0
+        if a_step == TILE_ROWS:  # a packed block: no other step is, all being 1 or whole cache lines
+            while i + TILE_ROWS <= rows:
+                packed(init, init_at + i * init_row, init_row, a, a_at + i * a_tile, b, b_at, b_step,
+                       c, c_at + i * c_row, c_row, depth)  # fmt: skip
+                i += TILE_ROWS
         while i + TILE_ROWS <= rows:
             full(init, init_at + i * init_row, init_row, a, a_at + i * a_tile, a_row, a_step, b, b_at, b_step,
                  c, c_at + i * c_row, c_row, depth)  # fmt: skip

@@ -484,19 +484,48 @@ def test_tiles_sum_matrix_products(shape):
                 np.testing.assert_allclose(c, expected, rtol=40 * eps, atol=40 * 25 * eps)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (2, 4), (simd.TILE_ROWS, simd.TILE_VECTORS)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_packed_columns_give_the_same_bits(shape, dtype):
+    rows, count = shape
+
+    @compiled
+    def packed(a, b, c, pairs):
+        tile, ldb = zero_tile(b, rows, count), count * lanes(b)
+        for k in range(pairs):
+            tile = tile_fma_packed(tile, a, 2 * k * rows, b, 2 * k * ldb, ldb, 2)
+        store_tile(c, 0, ldb, tile_fma_packed(tile, a, 2 * pairs * rows, b, 2 * pairs * ldb, ldb, 1))
+
+    a = vectors(dtype, 37 * rows)[: 37 * rows].reshape(37, rows)
+    b = vectors(dtype, 37 * count, seed=1)
+    c, expected = (np.full((rows, count * width(dtype)), np.nan, dtype) for _ in range(2))
+    packed(a, b, c, 18)
+    product_kernel(rows, count)(a, 1, rows, b, np.zeros(count * width(dtype), dtype), expected, 37)
+    np.testing.assert_array_equal(2 * c, expected)
+
+
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 assembly")
 @pytest.mark.skipif(simd.CHECKED, reason="the checked build has more to keep in registers")
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_largest_tile_stays_in_registers(dtype):
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_largest_tile_stays_in_registers(dtype, packed):
     rows, count = simd.TILE_ROWS, simd.TILE_VECTORS
 
     @compiled
-    def product(a, lda, b, c, depth):
+    def strided(a, lda, b, c, depth):
         tile = zero_tile(b, rows, count)
         for k in range(depth):
             tile = tile_fma(tile, a, k, lda, b, k * count * lanes(b))
         store_tile(c, 0, count * lanes(b), tile)
 
+    @compiled
+    def consecutive(a, ldb, b, c, depth):
+        tile = zero_tile(b, rows, count)
+        for k in range(depth):
+            tile = tile_fma_packed(tile, a, 2 * k * rows, b, 2 * k * ldb, ldb, 2)
+        store_tile(c, 0, count * lanes(b), tile)
+
+    product = consecutive if packed else strided
     product(vectors(dtype), 0, vectors(dtype, count), vectors(dtype, rows * count), 0)
     (assembly,) = product.inspect_asm().values()
     lines = assembly.splitlines()
@@ -504,6 +533,8 @@ def test_the_largest_tile_stays_in_registers(dtype):
     assert len(sums) >= rows * count
     loop = lines[sums[0] : sums[-1]]
     assert not [line for line in loop if re.search(r"[xyz]mm", line) and re.search(r"\(%r[sb]p\)", line)]
+    loads = [line for line in loop if re.search(r"fmadd.*\(%r.*\{1to", line)]
+    assert len(loads) == (2 * count * (rows // 3) if packed and simd.LEVEL == "avx512" else 0)
 
 
 def test_tile_shapes_must_be_known_to_the_compiler():
