@@ -35,9 +35,11 @@ import llvmlite
 import llvmlite.binding as llvm
 import numba
 import numpy as np
-from numba.core import compiler
+from numba.core import compiler, typed_passes, types, untyped_passes
 from numba.core.caching import _Cache
 from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import PassManager
 from numba.core.registry import CPUDispatcher
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
@@ -104,7 +106,7 @@ def block(function, dtype):
     It returns a float64, and may call kernels.
     """
     integers = [numba.int64] * (len(inspect.signature(function).parameters) - 2)
-    pointer = numba.types.CPointer(numba.from_dtype(dtype))
+    pointer = types.CPointer(numba.from_dtype(dtype))
     signature = numba.float64(pointer, *integers, numba.float64)
     return numba.cfunc(signature, pipeline_class=_BlockCompiler, **FLAGS)(function)
 
@@ -126,7 +128,8 @@ class Entry(dict):
 
     def __missing__(self, dtype):
         number = numba.from_dtype(np.dtype(dtype))
-        self[dtype] = self.dispatcher.compile(tuple(make(number) for make in self._types))
+        with global_compiler_lock, _each_call_resolved_once():
+            self[dtype] = self.dispatcher.compile(tuple(make(number) for make in self._types))
         return self[dtype]
 
     def __call__(self, *arguments):
@@ -136,6 +139,29 @@ class Entry(dict):
     def signatures(self):
         """The argument types compiled so far."""
         return self.dispatcher.signatures
+
+
+@contextlib.contextmanager
+def _each_call_resolved_once():
+    """Have Numba remember which implementation an operator or an intrinsic has for which types of arguments.
+
+    It would try all overloads of ``+``, eight or so, at every ``+``, and again when it lowers it: a sixth of the
+    compilation. Nobody else compiles meanwhile: the caller holds Numba's lock.
+    """
+    resolve, resolved = types.Function.get_call_type, {}
+
+    def look_up(function, context, args, kws):
+        if kws:
+            return resolve(function, context, args, kws)
+        if (function, args) not in resolved:
+            resolved[function, args] = resolve(function, context, args, kws)
+        return resolved[function, args]
+
+    types.Function.get_call_type = look_up
+    try:
+        yield
+    finally:
+        del types.Function.get_call_type  # the inherited one is in its place again
 
 
 class _Kernel(CPUDispatcher):
@@ -231,10 +257,10 @@ class _BlockLibrary(_EntryLibrary):
         super().add_ir_module(ir_module)
 
 
-class _KernelCompiler(compiler.Compiler):
-    """Numba's compiler, into a `_KernelLibrary`."""
+class _Compiler(compiler.Compiler):
+    """Numba's compiler, into a library of ours."""
 
-    _library: type[JITCodeLibrary] = _KernelLibrary
+    _library: type[JITCodeLibrary]
     _numbers = itertools.count()
 
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
@@ -243,29 +269,60 @@ class _KernelCompiler(compiler.Compiler):
         super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
 
 
+class _KernelCompiler(_Compiler):
+    """Numba's compiler, into a `_KernelLibrary`, without the passes for what kernels do not have.
+
+    These are closures, ``with``, functions that Numba inlines itself, array expressions and reference counts; the
+    passes took a tenth of the compilation.
+    """
+
+    _library = _KernelLibrary
+    _passes = (
+        untyped_passes.TranslateByteCode,
+        untyped_passes.FixupArgs,
+        untyped_passes.IRProcessing,
+        untyped_passes.GenericRewrites,
+        untyped_passes.ReconstructSSA,
+        typed_passes.NopythonTypeInference,
+        typed_passes.PreLowerStripPhis,
+        typed_passes.AnnotateTypes,
+        typed_passes.NativeLowering,
+        typed_passes.NoPythonBackend,
+    )
+
+    def define_pipelines(self):
+        if CHECKED:  # its kernels count references
+            return super().define_pipelines()
+        passes = PassManager("kernel")
+        for each in self._passes:
+            passes.add_pass(each, each.name())
+        passes.finalize()
+        return [passes]
+
+
 class _OutlineCompiler(_KernelCompiler):
     """Numba's compiler, into an `_OutlineLibrary`."""
 
     _library = _OutlineLibrary
 
 
-class _EntryCompiler(_KernelCompiler):
+class _EntryCompiler(_Compiler):
     """Numba's compiler, into an `_EntryLibrary`."""
 
     _library = _EntryLibrary
 
 
-class _BlockCompiler(_KernelCompiler):
+class _BlockCompiler(_Compiler):
     """Numba's compiler, into a `_BlockLibrary`."""
 
     _library = _BlockLibrary
 
 
-class _FormulaCompiler(_KernelCompiler):
+class _FormulaCompiler(_Compiler):
     """Numba's compiler, into an `_EntryLibrary` for numbers; for vectors, which Python has not, a `_FormulaLibrary`."""
 
     def __init__(self, typingctx, targetctx, library, args, *rest):
-        numbers = all(isinstance(arg, (numba.types.Number, numba.types.Boolean)) for arg in args)
+        numbers = all(isinstance(arg, (types.Number, types.Boolean)) for arg in args)
         self._library = _EntryLibrary if numbers else _FormulaLibrary
         super().__init__(typingctx, targetctx, library, args, *rest)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastprop.kernels import jit
+from numba import types
 
 from fastprop import Adam, Network
 
@@ -187,6 +188,20 @@ def test_flags():
     assert jit.FLAGS["fastmath"] <= {"contract", "nsz"}
     assert jit.FLAGS["nogil"]
     assert jit.FLAGS["error_model"] == "numpy"
+
+
+def test_numba_is_left_as_it_was():
+    """While an entry is compiled Numba resolves each call once; that must end with it, and with its errors."""
+
+    def compile_in_vain():
+        with jit._each_call_resolved_once():
+            assert "get_call_type" in vars(types.Function)
+            raise ZeroDivisionError
+
+    assert "get_call_type" not in vars(types.Function)
+    with pytest.raises(ZeroDivisionError):
+        compile_in_vain()
+    assert "get_call_type" not in vars(types.Function)
 
 
 def test_checked_build(tiny):
