@@ -13,7 +13,7 @@ from types import FunctionType
 from numba import uint64
 
 from .jit import block, njit
-from .simd import array_at, first_lanes, lanes, load, select, splat, store, sum_lanes
+from .simd import first_lanes, lanes, load, select, splat, store, sum_lanes, view_at
 
 
 class Block(dict):
@@ -68,7 +68,7 @@ def activation_of_vectors(f, derivative):
     slope = _of_both(derivative)
 
     def activation(data, size, z, a, delta, stride, rows, columns, _):
-        units = array_at(data, size)
+        units = view_at(data, size)
         for i in range(rows):
             for j in range(0, columns, lanes(units)):
                 at, inside = i * stride + j, first_lanes(units, columns - j)
@@ -88,7 +88,7 @@ def activation_of_numbers(f, derivative):
     slope = _of_both(derivative)
 
     def activation(data, size, z, a, delta, stride, rows, columns, _):
-        units = array_at(data, size)
+        units = view_at(data, size)
         for i in range(rows):
             if delta < 0:
                 for at in range(i * stride, i * stride + columns):
@@ -105,7 +105,7 @@ def loss_of_vectors(f, derivative):
     """Overwrite c by r · factor · Σ f(a, t) of each row, and δ by r · factor · derivative(a, t), 0 in the padding."""
 
     def loss(data, size, t, a, delta, r, c, stride, rows, columns, factor):
-        units = array_at(data, size)
+        units = view_at(data, size)
         for i in range(rows):
             weight = splat(units, units[r + i] * factor)
             total = splat(units, 0.0)
@@ -124,7 +124,7 @@ def loss_of_numbers(f, derivative):
     """The same."""
 
     def loss(data, size, t, a, delta, r, c, stride, rows, columns, factor):
-        units = array_at(data, size)
+        units = view_at(data, size)
         for i in range(rows):
             weight, cost = units[r + i] * factor, 0.0
             for at in range(i * stride, i * stride + columns):

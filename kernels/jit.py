@@ -39,7 +39,8 @@ from numba.core import compiler, typed_passes, types, untyped_passes
 from numba.core.caching import _Cache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import PassManager
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.lowering import Lower
 from numba.core.registry import CPUDispatcher
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
@@ -244,7 +245,9 @@ class _EntryLibrary(JITCodeLibrary):
         for function in self._final_module.functions:
             if not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:
                 function.linkage = llvm.Linkage.private
-        super()._optimize_final_module()
+        # Numba's way is all at level 3, after a first round that brings reference counts together.
+        passes, builder = self._codegen._module_pass_manager(opt=2)
+        passes.run(self._final_module, builder)
 
 
 class _BlockLibrary(_EntryLibrary):
@@ -269,11 +272,35 @@ class _Compiler(compiler.Compiler):
         super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
 
 
+class _Lowering(Lower):
+    """Numba's way from its IR to LLVM's, without what serves reference counts and debuggers alone.
+
+    Numba has zeros in each variable at first, and reads what it held before each assignment, to give that back.
+    """
+
+    def storevar(self, value, name, argidx=None):
+        self._alloca_var(name, self.typeof(name))
+        if name in self._singly_assigned_vars:
+            self._blk_local_varmap[name] = value
+        else:
+            self.builder.store(value, self.getvar(name))
+
+    def alloca_lltype(self, name, lltype, datamodel=None):
+        with self.builder.goto_entry_block():
+            return self.builder.alloca(lltype, name=name)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _KernelLowering(typed_passes.NativeLowering):
+    _name = "kernel_lowering"
+    lowering_class = _Lowering
+
+
 class _KernelCompiler(_Compiler):
     """Numba's compiler, into a `_KernelLibrary`, without the passes for what kernels do not have.
 
-    These are closures, ``with``, functions that Numba inlines itself, array expressions and reference counts; the
-    passes took a tenth of the compilation.
+    These are closures, ``with``, functions that Numba inlines itself, array expressions, reference counts, and
+    variables of several types, for which there would be an SSA form; LLVM makes its own.
     """
 
     _library = _KernelLibrary
@@ -282,11 +309,9 @@ class _KernelCompiler(_Compiler):
         untyped_passes.FixupArgs,
         untyped_passes.IRProcessing,
         untyped_passes.GenericRewrites,
-        untyped_passes.ReconstructSSA,
         typed_passes.NopythonTypeInference,
-        typed_passes.PreLowerStripPhis,
         typed_passes.AnnotateTypes,
-        typed_passes.NativeLowering,
+        _KernelLowering,
         typed_passes.NoPythonBackend,
     )
 

@@ -6,14 +6,10 @@ import numpy as np
 from numba import types
 
 from .jit import njit
-from .simd import TILE_ROWS, TILE_VECTORS, lanes, load_tile, store_tile, tile_fma
+from .simd import TILE_ROWS, TILE_VECTORS, View, lanes, load_tile, store_tile, tile_fma
 
 
-def _flat(number):
-    return types.Array(number, 1, "C")
-
-
-@njit(entry={"a": _flat, "b": _flat, "parameters": _flat, "repeats": lambda number: types.int64})
+@njit(entry={"a": View, "b": View, "parameters": View, "repeats": lambda number: types.int64})
 def _multiply_add(a, b, parameters, repeats):
     """A tile of parameters += a·b, ``repeats`` times. The loop stores nothing, so its operands are loaded before it."""
     stride = TILE_VECTORS * lanes(parameters)

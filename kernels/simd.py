@@ -41,6 +41,7 @@ signature and a function that emits IR with llvmlite's builder, in the caller's 
 Operators are registered directly, not by ``@overload``, which would compile one more function for each.
 """
 
+import functools
 import math
 import operator
 import os
@@ -54,8 +55,7 @@ from numba.core import cgutils, config
 from numba.core.codegen import get_host_cpu_features
 from numba.core.errors import TypingError
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
-from numba.np.arrayobj import populate_array
+from numba.extending import NativeValue, intrinsic, lower_builtin, lower_cast, models, register_model, unbox
 
 from .jit import CHECKED
 
@@ -154,6 +154,17 @@ class Tile(types.Type):
         super().__init__(name=f"Tile({vector}, {rows}, {vectors})")
 
 
+class View(types.Type):
+    """Numba type of what a kernel needs of a C-contiguous array of numbers: where it begins, and its shape.
+
+    Numba's own arrays are seven numbers or more, which each call passes on, and their indices may be negative.
+    """
+
+    def __init__(self, dtype, ndim=1, mutable=True):
+        self.dtype, self.ndim, self.mutable = dtype, ndim, mutable
+        super().__init__(name=f"View({dtype}, {ndim}, mutable={mutable})")
+
+
 def _lanes_of(lane, count):
     """LLVM's type of so many lanes; a single one is the number itself."""
     return lane if count == 1 else ir.VectorType(lane, count)
@@ -181,14 +192,21 @@ class _TileModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, ir.ArrayType(vector, fe_type.rows * fe_type.vectors))
 
 
+@register_model(View)
+class _ViewModel(models.StructModel):
+    def __init__(self, dmm, fe_type):
+        members = [("data", types.CPointer(fe_type.dtype)), ("shape", types.UniTuple(types.intp, fe_type.ndim))]
+        super().__init__(dmm, fe_type, members)
+
+
 def _vector_like(value):
     """The vector type that belongs to an array, a vector or a tile."""
     if isinstance(value, Vector):
         return value
     if isinstance(value, Tile):
         return value.vector
-    if isinstance(value, types.Array):
-        if value.layout != "C":
+    if isinstance(value, (View, types.Array)):
+        if isinstance(value, types.Array) and value.layout != "C":
             raise TypingError(f"SIMD access needs a C-contiguous array, got {value}")
         if isinstance(value.dtype, (types.Float, types.Integer)):
             return Vector(value.dtype, WIDTH * 8 // value.dtype.bitwidth)
@@ -201,7 +219,7 @@ def _require(condition, message, *got):
 
 
 def _writable(array):
-    _require(isinstance(array, types.Array) and array.mutable, "expected a writable array", array)
+    _require(isinstance(array, (View, types.Array)) and array.mutable, "expected a writable array", array)
     return _vector_like(array)
 
 
@@ -278,7 +296,7 @@ def _address(context, builder, array_type, array, index, count, access):
     """Address of ``array.flat[index]``; the checked build verifies that `count` elements are there."""
     model = context.data_model_manager[array_type]
     if CHECKED:
-        size = model.get(builder, array, "nitems")
+        size = _size(context, builder, array_type, array)
         beyond = builder.icmp_signed(">", index, builder.sub(size, count))
         outside = builder.or_(builder.icmp_signed("<", index, _i64(0)), beyond)
         inside = builder.icmp_signed("<=", count, _i64(0))
@@ -289,6 +307,15 @@ def _address(context, builder, array_type, array, index, count, access):
             )
     # Without "inbounds" nothing is assumed of an address that is only prefetched or entirely masked.
     return builder.gep(model.get(builder, array, "data"), [index])
+
+
+def _size(context, builder, array_type, array):
+    """How many elements an array has."""
+    model = context.data_model_manager[array_type]
+    if not isinstance(array_type, View):
+        return model.get(builder, array, "nitems")
+    lengths = cgutils.unpack_tuple(builder, model.get(builder, array, "shape"))
+    return functools.reduce(builder.mul, lengths)
 
 
 def _load(context, builder, array_type, array, index, vector):
@@ -448,6 +475,92 @@ def _named(definition, name, doc):
 
 prefetch = _prefetch("prefetch", 3, "Ask for the cache line of ``array.flat[index]`` in L1. Any index will do.")
 prefetch_l2 = _prefetch("prefetch_l2", 2, "Ask for the cache line of ``array.flat[index]`` in L2. Any index will do.")
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Views
+# ------------------------------------------------------------------------------------------------------------
+
+
+def _view(context, builder, view, data, shape):
+    value = cgutils.create_struct_proxy(view)(context, builder)
+    value.data, value.shape = data, cgutils.pack_array(builder, shape)
+    return value._getvalue()
+
+
+@unbox(View)
+def _unbox(view, array, c):
+    kind = types.Array(view.dtype, view.ndim, "C", readonly=not view.mutable)
+    native = c.unbox(kind, array)
+    fields = c.context.make_array(kind)(c.context, c.builder, native.value)
+    shape = cgutils.unpack_tuple(c.builder, fields.shape)
+    value = _view(c.context, c.builder, view, fields.data, shape)
+
+    def release():  # what Numba, were it to pass on the array, would give back after the call
+        c.context.nrt.decref(c.builder, kind, native.value)
+
+    return NativeValue(value, is_error=native.is_error, cleanup=release if c.context.enable_nrt else None)
+
+
+def _indexed(view, index):
+    """Whether `index` names one element of a view."""
+    indices = [index] if view.ndim == 1 else list(index) if isinstance(index, types.BaseTuple) else []
+    return len(indices) == view.ndim and all(isinstance(each, types.Integer) for each in indices)
+
+
+@infer_global(len)
+class _Length(AbstractTemplate):
+    def generic(self, args, kws):
+        if isinstance(args[0], View):
+            return signature(types.intp, *args)
+
+
+@infer_global(operator.getitem)
+class _Item(AbstractTemplate):
+    prefer_literal = True  # as they stand: else they are cast first
+
+    def generic(self, args, kws):
+        if isinstance(args[0], View) and _indexed(*args):
+            return signature(args[0].dtype, *args)
+
+
+@infer_global(operator.setitem)
+class _SetItem(AbstractTemplate):
+    prefer_literal = True
+
+    def generic(self, args, kws):
+        if isinstance(args[0], View) and args[0].mutable and _indexed(*args[:2]):
+            return signature(types.none, *args[:2], args[0].dtype)
+
+
+@lower_builtin(len, View)
+def _length(context, builder, sig, args):
+    shape = context.data_model_manager[sig.args[0]].get(builder, args[0], "shape")
+    return builder.extract_value(shape, 0)
+
+
+def _element(context, builder, sig, args, access):
+    """Address of the element that an index names."""
+    (view, kinds), (value, index) = sig.args[:2], args[:2]
+    if view.ndim == 1:
+        place = context.cast(builder, index, kinds, types.intp)
+    else:
+        indices = cgutils.unpack_tuple(builder, index)
+        row, column = (context.cast(builder, *each, types.intp) for each in zip(indices, kinds, strict=True))
+        shape = context.data_model_manager[view].get(builder, value, "shape")
+        place = builder.add(builder.mul(row, builder.extract_value(shape, 1)), column)
+    return _address(context, builder, view, value, place, _i64(1), access)
+
+
+@lower_builtin(operator.getitem, View, types.Any)
+def _get(context, builder, sig, args):
+    return builder.load(_element(context, builder, sig, args, "load"))
+
+
+@lower_builtin(operator.setitem, View, types.Any, types.Any)
+def _set(context, builder, sig, args):
+    builder.store(args[2], _element(context, builder, sig, args, "store"))
+    return context.get_dummy_value()
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -1003,19 +1116,15 @@ def as_given(typingctx, x, value):
 
 
 @intrinsic
-def array_at(typingctx, pointer, size):
-    """The array of `size` elements that starts at a C function's pointer."""
+def view_at(typingctx, pointer, size):
+    """The `size` elements that start at a C function's pointer."""
     _require(isinstance(pointer, types.CPointer), "expected a pointer", pointer)
-    array = types.Array(pointer.dtype, 1, "C")
+    view = View(pointer.dtype)
 
     def codegen(context, builder, sig, args):
-        data, size = args
-        width = _i64(pointer.dtype.bitwidth // 8)
-        result = context.make_array(array)(context, builder)
-        populate_array(result, data, [size], [width], width, None)
-        return result._getvalue()
+        return _view(context, builder, view, args[0], [args[1]])
 
-    return array(pointer, types.intp), codegen
+    return view(pointer, types.intp), codegen
 
 
 @intrinsic
@@ -1032,7 +1141,7 @@ def call_block(typingctx, address, array, integers, number):
         address, value, integers, number = args
         model = context.data_model_manager[array]
         pointer = model.get(builder, value, "data")
-        arguments = [pointer, model.get(builder, value, "nitems")]
+        arguments = [pointer, _size(context, builder, array, value)]
         arguments += [builder.extract_value(integers, k) for k in range(sig.args[2].count)]
         arguments.append(number)
         kind = ir.FunctionType(ir.DoubleType(), [argument.type for argument in arguments])

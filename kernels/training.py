@@ -51,7 +51,7 @@ from .products import (
 )
 from .random import permute
 from .schedules import WATCHING, watch
-from .simd import TILE_ROWS, flush_subnormals, lanes, load, restore_subnormals, store
+from .simd import TILE_ROWS, View, flush_subnormals, lanes, load, restore_subnormals, store
 from .updates import CLIP_NORM, rates_of_step, scale, sum_of_squares, update
 
 # What ``train`` keeps in ``progress`` (int64) from one call to the next.
@@ -71,7 +71,7 @@ _NOTHING = np.uint64(0)  # the generator's key and position where nothing is dra
 
 
 def _array(dimensions, dtype=None, readonly=False):
-    return lambda number: types.Array(dtype or number, dimensions, "C", readonly=readonly)
+    return lambda number: View(dtype or number, dimensions, mutable=not readonly)
 
 
 #: The types of the entries' arguments, T being the network's dtype. Data may be read-only.
@@ -157,7 +157,7 @@ def update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments,
     """
     clipped = hyper[CLIP_NORM] != math.inf
     if (rows > DEPTH_BLOCK or clipped) and not summed:
-        gradient_pass(layers, gradients, units, rows, False, thread, threads)
+        gradient_pass(layers, gradients, units, rows, summed, thread, threads)
         summed = True
     if clipped:
         update_clipped(layers, optimizer, rates, hyper, parameters, gradients, moments, thread, threads, sync)
@@ -363,7 +363,7 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
             if not gather_inputs(layers, X, order, here, part, lower, upper, units):
                 sync[WRONG_INPUTS] = 1
             if layers[0, OUT] != layers[0, A]:
-                drop(layers, 0, key, np.uint64(drawn), units, part)
+                drop(layers, NONE, key, np.uint64(drawn), units, part)
             if threads > 1:
                 mine = share
                 if halves:

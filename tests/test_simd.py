@@ -210,6 +210,69 @@ def test_types_survive_pickling():
     assert pickle.loads(pickle.dumps(Tile(vector, 6, 2))) == Tile(vector, 6, 2)
 
 
+# Views ------------------------------------------------------------------------------------------------------
+
+
+def with_views(function, *types_of_arguments):
+    """An entry point that takes arrays as views."""
+    return compiled(function).compile(types_of_arguments)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_elements_of_views(dtype):
+    number = types.float32 if dtype == np.float32 else types.float64
+
+    def shift(x, table, column):
+        """x_i += the row's entries in a fixed column and in a given one, which it swaps."""
+        for i in range(len(table)):
+            x[i] += table[i, 0] + table[i, column]
+            table[i, 0], table[i, column] = table[i, column], table[i, 0]
+        x[len(x) - 1] = 7
+        return len(x)
+
+    shift = with_views(shift, View(number), View(types.int64, 2), types.int64)
+    x, table = np.arange(6, dtype=dtype), np.arange(12).reshape(4, 3)
+    assert shift(x, table, 2) == 6
+    np.testing.assert_array_equal(x, [2, 9, 16, 23, 4, 7])
+    np.testing.assert_array_equal(table, np.arange(12).reshape(4, 3)[:, ::-1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_vectors_of_views(dtype):
+    number = types.float32 if dtype == np.float32 else types.float64
+
+    def double(source, target):
+        for i in range(0, len(target), lanes(source)):
+            store_partial(target, i, load_partial(source, i, len(target) - i) * 2.0, len(target) - i)
+
+    double = with_views(double, View(number, 2, mutable=False), View(number))
+    source = np.arange(4.0 * width(dtype)).astype(dtype).reshape(4, -1)
+    source.flags.writeable = False
+    target = np.zeros(3 * width(dtype) + 1, dtype)
+    double(source, target)
+    np.testing.assert_array_equal(target, 2 * source.ravel()[: len(target)])
+
+
+def test_what_views_refuse():
+    def write(x):
+        x[0] = 1.0
+
+    def read(x):
+        return x[0]
+
+    def write_vector(x):
+        store(x, 0, load(x, 0))
+
+    single, table = View(types.float32, mutable=False), View(types.float32, 2)
+    for function, view in (write, single), (write_vector, single), (write, table), (read, table):
+        with pytest.raises(TypingError):
+            with_views(function, view)
+    with pytest.raises(TypeError, match="different type"):
+        with_views(read, View(types.float32))(np.zeros(3))
+    with pytest.raises(TypeError):
+        with_views(read, View(types.float32))([1.0])
+
+
 # Arithmetic ------------------------------------------------------------------------------------------------
 
 
@@ -589,6 +652,7 @@ def run(code_or_arguments, **environment):
 CHECKED_BUILD = """
 import numba
 import numpy as np
+from numba import types
 from fastprop.kernels.simd import *
 
 @numba.njit(nogil=True)
@@ -620,6 +684,22 @@ for i, j, count, kernel, access, index, size in [
         assert all(str(part) in str(error) for part in (kernel, access, index, size)), error
     else:
         raise AssertionError((i, j, count))
+
+def number(x, i, k):
+    x[i, k] += 1
+    return x[i, k]
+
+number = numba.njit(number).compile((View(types.int64, 2), types.int64, types.int64))
+table = np.zeros((3, 4), np.int64)
+assert number(table, 2, 3) == 1
+for i, k, index in (3, 0, 12), (0, -1, -1), (-1, 3, -1):
+    try:
+        number(table, i, k)
+    except AccessError as error:
+        assert error.kernel == "number" and error.index == index and error.size == 12, error
+    else:
+        raise AssertionError((i, k))
+assert table.sum() == 1
 """
 
 
@@ -696,7 +776,7 @@ def test_a_number_is_a_vector_of_one_lane():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_call_by_address(dtype):
     def scale(data, size, first, count, factor):
-        array = array_at(data, size)
+        array = view_at(data, size)
         for i in range(first, first + count):
             array[i] *= factor
         return float(size)
