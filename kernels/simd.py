@@ -27,8 +27,9 @@ Operators
 
 Memory
     Arrays are C-contiguous, of any number of dimensions, and indexed flat, by elements; they may be read-only
-    where they are only loaded from. Elements need no more than their natural alignment. Indices never wrap
-    around. Nothing is checked, except in the *checked build* (`FASTPROP_CHECKED=1` in the environment before
+    where they are only loaded from. An entry point gets them as ``View(dtype, ndim, mutable)``, an address and
+    a shape, of which there are also ``len(x)``, ``x[i]`` and ``x[i, k]``; Numba's own arrays will do as well.
+    Elements need no more than their natural alignment. Indices never wrap around. Nothing is checked, except in the *checked build* (`FASTPROP_CHECKED=1` in the environment before
     import): there each load and store verifies its range, and raises `AccessError` with the kernel, the
     index and the size. Without it, no cost.
 
