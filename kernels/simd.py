@@ -29,9 +29,10 @@ Memory
     Arrays are C-contiguous, of any number of dimensions, and indexed flat, by elements; they may be read-only
     where they are only loaded from. An entry point gets them as ``View(dtype, ndim, mutable)``, an address and
     a shape, of which there are also ``len(x)``, ``x[i]`` and ``x[i, k]``; Numba's own arrays will do as well.
-    Elements need no more than their natural alignment. Indices never wrap around. Nothing is checked, except in the *checked build* (`FASTPROP_CHECKED=1` in the environment before
-    import): there each load and store verifies its range, and raises `AccessError` with the kernel, the
-    index and the size. Without it, no cost.
+    Elements need no more than their natural alignment. Indices never wrap around. Nothing is checked, except in
+    the *checked build* (`FASTPROP_CHECKED=1` in the environment before import): there each load and store, of
+    single elements of views too, verifies its range, and raises `AccessError` with the kernel, the index and
+    the size. Without it, no cost.
 
 Width
     From the host: 64 bytes with AVX-512, 32 with AVX2 and FMA, else 16 ("portable", for any LLVM target).
