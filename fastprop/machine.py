@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from .kernels import jit, simd, training
+from .kernels import cache, compiler, jit, simd, training
 from .network import DTYPES, Network
 from .optimizers import SGD
 
 #: Environment variables that change what is compiled or where it is kept.
 SETTINGS = (
-    *jit.SETTINGS,
+    *compiler.SETTINGS,
     "NUMBA_CACHE_DIR",
     "NUMBA_CPU_NAME",
     "NUMBA_CPU_FEATURES",
@@ -62,13 +62,13 @@ def load(dtype: str, names: Iterable[str] | None = None) -> Iterator[Call]:
 
 def is_cached(entry: str = "train") -> bool:
     """Whether an entry point of this build is on disk, for one dtype at least."""
-    return jit.FOLDER is not None and any(jit.FOLDER.glob(f"fastprop-{entry}-{jit.FINGERPRINT}-*.nbc"))
+    return cache.FOLDER is not None and any(cache.FOLDER.glob(f"fastprop-{entry}-{cache.FINGERPRINT}-*.nbc"))
 
 
 def warmup(dtype: str) -> int:
     """Fill the cache for a dtype, or for ``all``; return the exit code."""
     print(f"kernels: {_simd()}")
-    print(f"folder:  {jit.FOLDER or 'none can be written'}", flush=True)
+    print(f"folder:  {cache.FOLDER or 'none can be written'}", flush=True)
     count, compiled, seconds = 0, 0, 0.0
     for name in DTYPES if dtype == "all" else (dtype,):
         for call in load(name):
@@ -78,7 +78,7 @@ def warmup(dtype: str) -> int:
             for entry in call.entries:
                 print(f"{name}  {entry:20}  {what:8}  {call.seconds:6.2f} s", flush=True)
     print(f"{count} entry points ready, {compiled} of them compiled now, in {seconds:.1f} s")
-    if jit.FOLDER is None:
+    if cache.FOLDER is None:
         print("nothing was kept: set NUMBA_CACHE_DIR to a writable folder", file=sys.stderr)
         return 1
     return 0
@@ -104,7 +104,7 @@ def doctor() -> int:
         "FMA": "yes" if simd.FMA == "llvm.fma" else "no: a product and its sum are rounded apart",
         "tile": f"{simd.TILE_ROWS} x {simd.TILE_VECTORS} vectors: "
         f"{simd.TILE_ROWS} x {lanes // 4} float32, {simd.TILE_ROWS} x {lanes // 8} float64",
-        "checked build": "on: every load and store is verified" if jit.CHECKED else "off",
+        "checked build": "on: every load and store is verified" if compiler.CHECKED else "off",
         "settings": ", ".join(f"{key}={os.environ[key]}" for key in SETTINGS if key in os.environ) or "none",
         **_cache(),
     }
@@ -138,15 +138,15 @@ def _simd() -> str:
 
 
 def _cache() -> dict[str, str]:
-    if jit.FOLDER is None:
+    if cache.FOLDER is None:
         return {"cache folder": "none can be written: each process compiles anew; set NUMBA_CACHE_DIR"}
-    files = list(jit.FOLDER.glob("fastprop-*.nbc"))
-    ours = [path for path in files if f"-{jit.FINGERPRINT}-" in path.name]
+    files = list(cache.FOLDER.glob("fastprop-*.nbc"))
+    ours = [path for path in files if f"-{cache.FINGERPRINT}-" in path.name]
     size = sum(path.stat().st_size for path in ours)
     state = f"{len(ours)} files, {size / 1e6:.1f} MB" if ours else "empty: fastprop warmup fills it"
     if len(files) > len(ours):
         state += f"; {len(files) - len(ours)} files of other versions"
-    return {"cache folder": f"{jit.FOLDER} (writable)", "cache": state}
+    return {"cache folder": f"{cache.FOLDER} (writable)", "cache": state}
 
 
 def _entries() -> dict[str, tuple[int, int]]:

@@ -107,7 +107,8 @@ class Pace:
     """
 
     #: After so many slices of work comes another trial, at first and at the last; in a trial each has so many turns.
-    SOON, LATE, TURNS = 16, 512, 2
+    #: A trial that was disturbed may choose the wrong number, so the next one must not be far.
+    SOON, LATE, TURNS = 2, 512, 2
 
     def __init__(self, most: int, first: int) -> None:
         self._choices = sorted({1, *(most >> k for k in range(most.bit_length()))})

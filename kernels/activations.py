@@ -148,7 +148,7 @@ def activate(code, p, units, z, a, stride, rows, columns):
     elif code == SIGMOID:
         _map_sigmoid(p, units, z, a, stride, rows, columns)
     elif code == SOFTMAX:
-        _softmax(units, z, a, stride, rows, columns)
+        softmax(units, z, a, stride, rows, columns)
     elif code == LEAKY_RELU:
         _map_leaky_relu(p, units, z, a, stride, rows, columns)
     elif code == ELU:
@@ -189,7 +189,7 @@ def multiply_by_slope(code, p, units, z, a, delta, stride, rows, columns):
 
 
 @njit
-def _softmax(units, z, a, stride, rows, columns):
+def softmax(units, z, a, stride, rows, columns):
     """a_k = exp(z_k − max z) / Σ_l exp(z_l − max z), each row for itself; the padding becomes 0."""
     for i in range(rows):
         z_i, a_i = z + i * stride, a + i * stride

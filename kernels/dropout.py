@@ -22,7 +22,7 @@ def _scale(layers, m):
     return _BITS / (_BITS - layers[m, DROPOUT])
 
 
-@njit(inline=False)
+@njit(apart=True)
 def drop(layers, m, key, number, units, rows):
     """Overwrite out^(m); the numbers of the first observation begin with ``number``."""
     a, out, stride, scale = layers[m, A], layers[m, OUT], layers[m, STRIDE], _scale(layers, m)
@@ -39,7 +39,7 @@ def drop(layers, m, key, number, units, rows):
             )
 
 
-@njit(inline=False)
+@njit(apart=True)
 def drop_deltas(layers, m, units, rows):
     """δ^(m) ← δ^(m) ⊙ r^(m) / (1 − p), in place."""
     out, delta, stride, scale = layers[m, OUT], layers[m, DELTA], layers[m, STRIDE], _scale(layers, m)

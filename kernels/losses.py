@@ -139,7 +139,7 @@ def smooth_targets(smoothing, units, t, stride, rows, columns):
             store(units, at, select(first_lanes(units, columns - k), fma(kept, load(units, at), share), 0.0))
 
 
-@njit(inline=False)
+@njit(apart=True)
 def output_error(layers, loss, parameter, slope_parameter, units, rows):
     """Overwrite δ^(L) from t and z^(L), a^(L), and write down what each observation adds to C."""
     last = len(layers) - 1

@@ -17,7 +17,7 @@ into, and a row's outputs are the same at any position and batch size.
 
 import numpy as np
 
-from .activations import SOFTMAX, activate, multiply_by_slope
+from .activations import SOFTMAX, activate, multiply_by_slope, softmax
 from .barrier import border
 from .jit import njit
 from .layers import ACTIVATION, BIASES, DELTA, OUT, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
@@ -110,7 +110,7 @@ def _panel_product(vectors):
     packed = _packed_product(vectors)
     full, eight, four, two, one = (_tile_product(rows, vectors) for rows in (TILE_ROWS, 8, 4, 2, 1))
 
-    @njit
+    @njit(inline=False)
     def product(init, init_at, init_row, a, a_at, a_tile, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth):
         """C ← init + A·B for a panel of C, ``vectors`` wide, in tiles of as many rows as registers hold."""
         i = 0
@@ -244,7 +244,7 @@ def middle(layers, m):
     return border(depth, TILE_ROWS, 1, 2) if m == 1 and depth >= HALVES else depth
 
 
-@njit(inline=False)
+@njit(apart=True)
 def forward_product(layers, m, first, end, p, parameters, units, rows):
     """z^(m) = a^(m-1) W^(m) + b^(m) and a^(m) = σ^(m)(z^(m)); overwrites both. p is the activation's parameter.
 
@@ -297,7 +297,7 @@ def forward_product(layers, m, first, end, p, parameters, units, rows):
     if whole and code == SOFTMAX:
         if half < depth:
             add(units, z, delta, stride, rows, width)
-        activate(code, p, units, z, a_out, stride, rows, width)
+        softmax(units, z, a_out, stride, rows, width)
 
 
 @njit
@@ -316,7 +316,7 @@ def add(units, z, delta, stride, rows, columns):
             store(units, z + j, load(units, z + j) + load(units, delta + j))
 
 
-@njit(inline=False)
+@njit(apart=True)
 def delta_product(layers, m, p, parameters, units, rows, batch):
     """δ^(m) = (δ^(m+1) W^(m+1)ᵀ) ⊙ σ^(m)′(z^(m)) for rows of a batch; overwrites. p is the activation's parameter."""
     width, stride, code = layers[m, WIDTH], layers[m, STRIDE], layers[m, ACTIVATION]
@@ -373,7 +373,7 @@ def few_deltas(w, w_row, depth, parameters, a, delta, stride, width, units, rows
             store(units, delta + i * stride + v, sums)
 
 
-@njit(inline=False)
+@njit(apart=True)
 def weight_gradient(layers, m, first, end, gradients, units, rows, begun):
     """∂C/∂W^(m) = a^(m-1)ᵀ δ^(m), its rows first..end-1, and with the last one ∂C/∂b^(m) = Σ_i δ^(m).
 
@@ -410,7 +410,7 @@ def weight_gradient(layers, m, first, end, gradients, units, rows, begun):
         sum_rows(units, delta, stride, rows, width, gradients, b, begun)
 
 
-@njit(inline=False)
+@njit(apart=True)
 def weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units, rows):
     """Update rows first..end-1 of W^(m), and with the last one b^(m), from the gradients of at most DEPTH_BLOCK
     observations, which are not kept.

@@ -59,7 +59,7 @@ from numba.core.errors import TypingError
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import NativeValue, intrinsic, lower_builtin, lower_cast, models, register_model, unbox
 
-from .jit import CHECKED
+from .compiler import CHECKED
 
 # ------------------------------------------------------------------------------------------------------------
 # The host

@@ -183,7 +183,7 @@ def update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gra
            rows, rows + last, stride)  # fmt: skip
 
 
-@njit
+@njit(apart=True)
 def update_clipped(layers, optimizer, rates, hyper, parameters, gradients, moments, thread, threads, sync):
     """Update the thread's rows of every layer from the stored gradients, g · limit / ‖g‖ where ‖g‖ is above the limit.
 
@@ -216,7 +216,7 @@ def update_clipped(layers, optimizer, rates, hyper, parameters, gradients, momen
         update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments)
 
 
-@njit(inline=False)
+@njit(apart=True)
 def keep(parameters, moments, snapshot, thread, threads, sync):
     """Copy θ and the moments, in this order, to ``snapshot``; if θ is not finite, copy nothing and return False."""
     first, end = border(len(parameters), BLOCK, thread, threads), border(len(parameters), BLOCK, thread + 1, threads)

@@ -80,7 +80,7 @@ def update(optimizer, rates, hyper, gradients, g, g_row, parameters, at, stride,
         _sgd(rates, gradients, g, g_row, parameters, at, stride, rows, columns)
 
 
-@njit(inline=False)
+@njit(apart=True)
 def regularize(hyper, keep, gradients, g, g_row, parameters, at, stride, weights, rows, columns):
     """g ← clip(g) + λθ + λ₁ sign θ, then θ ← (1 − αλ)θ where decay is decoupled; biases are clipped and no more."""
     limit, nothing = splat(parameters, hyper[CLIP_VALUE]), splat(parameters, 0.0)
@@ -124,7 +124,7 @@ def _sgd(rates, gradients, g, g_row, parameters, at, stride, rows, columns):
         at, g = at + stride, g + g_row
 
 
-@njit(inline=False)
+@njit(apart=True)
 def _momentum(rates, gradients, g, g_row, parameters, at, stride, moments, rows, columns):
     """v ← μv + g; θ ← θ − αv, or θ − α(g + μv) with Nesterov's look ahead."""
     rate, mu = splat(parameters, -rates[1]), splat(parameters, rates[2])
@@ -141,7 +141,7 @@ def _momentum(rates, gradients, g, g_row, parameters, at, stride, moments, rows,
         at, g = at + stride, g + g_row
 
 
-@njit(inline=False)
+@njit(apart=True)
 def _adam(rates, gradients, g, g_row, parameters, at, stride, moments, rows, columns):
     """Kingma and Ba, "Adam" (ICLR 2015), algorithm 1, with ε beside the corrected √v̂."""
     second = len(parameters)
@@ -162,7 +162,7 @@ def _adam(rates, gradients, g, g_row, parameters, at, stride, moments, rows, col
         at, g = at + stride, g + g_row
 
 
-@njit(inline=False)
+@njit(apart=True)
 def _rms(rates, gradients, g, g_row, parameters, at, stride, moments, rows, columns):
     """v ← ρv + κg²; θ ← θ − αg / (√v + ε): RMSprop with κ = 1 − ρ, Adagrad with ρ = κ = 1.
 

@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fastprop.kernels import jit
+from fastprop.kernels import cache, compiler, jit
 from numba import types
+from numba.core.cpu import CPUContext
+from numba.core.postproc import PostProcessor
 
 from fastprop import Adam, Network
 
@@ -32,6 +35,20 @@ from .jit import njit
 def total(parameters):
     return twice(parameters) + parameters[1]
 """
+# Two kernels of one name instead of that, and an entry beside this.
+INNERS = """
+from .jit import njit
+
+def times(factor):
+    @njit(apart=True)
+    def product(x):
+        return factor * x[0]
+
+    return product
+
+twice, hundredfold = times(2), times(100)
+"""
+OTHER = OUTER.replace("twice", "hundredfold").replace("total", "other_total")
 RUN = """
 import json, sys
 import numpy as np
@@ -51,8 +68,9 @@ class Tiny:
         (self.package / "__init__.py").touch()
         (self.package / "inner.py").write_text(INNER)
         (self.package / "outer.py").write_text(OUTER)
-        shutil.copy(jit.__file__, self.package / "jit.py")
-        self.environment = {k: v for k, v in os.environ.items() if k not in jit.SETTINGS}
+        for module in (cache, compiler, jit):
+            shutil.copy(module.__file__, self.package)
+        self.environment = {k: v for k, v in os.environ.items() if k not in compiler.SETTINGS}
         self.environment |= {
             "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -106,7 +124,7 @@ def test_a_change_in_another_kernel_file(tiny):
 
 @pytest.mark.parametrize(("name", "value"), [("FASTPROP_CHECKED", "1"), ("FASTPROP_SIMD", "portable")])
 def test_a_change_of_settings(tiny, name, value):
-    assert name in jit.SETTINGS
+    assert name in compiler.SETTINGS
     tiny.run()
     assert tiny.run(**{name: value}) == (12, 0, "")
     assert tiny.run(**{name: value}) == (12, 1, "")
@@ -191,17 +209,113 @@ def test_flags():
 
 
 def test_numba_is_left_as_it_was():
-    """While an entry is compiled Numba resolves each call once; that must end with it, and with its errors."""
+    """While an entry is compiled Numba takes short cuts and a second thread works; that ends with it, and with its
+    errors."""
+
+    def state():
+        owners = types.Function, CPUContext, PostProcessor
+        threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("fastprop-llvm")]
+        return [dict(vars(owner)) for owner in owners], threads, sys.getswitchinterval()
 
     def compile_in_vain():
-        with jit._each_call_resolved_once():
+        with compiler.compiling():
             assert "get_call_type" in vars(types.Function)
+            assert compiler._second_thread.submit(int).result() == 0
+            assert all(now != then for now, then in zip(state(), before, strict=True))
             raise ZeroDivisionError
 
-    assert "get_call_type" not in vars(types.Function)
+    before = state()
     with pytest.raises(ZeroDivisionError):
         compile_in_vain()
-    assert "get_call_type" not in vars(types.Function)
+    assert state() == before
+
+
+@jit.njit(apart=True)
+def half_of_sum(x):
+    return (x[0] + x[1]) / 2
+
+
+def entry(function):
+    return jit.njit(entry={"parameters": lambda T: types.Array(T, 1, "C", readonly=True)})(function)
+
+
+def machine_code_made(monkeypatch) -> list[str]:
+    """The names of the threads in which it is from now on."""
+    made, make = [], compiler._machine_code
+
+    def note(*job):
+        made.append(threading.current_thread().name)
+        return make(*job)
+
+    monkeypatch.setattr(compiler, "_machine_code", note)
+    return made
+
+
+def test_kernel_apart_is_made_once_and_in_a_second_thread(monkeypatch):
+    @entry
+    def plus_one(parameters):
+        return half_of_sum(parameters) + 1
+
+    @entry
+    def doubled(parameters):
+        return 2 * half_of_sum(parameters)
+
+    made = machine_code_made(monkeypatch)
+    assert (plus_one(np.array([3.0, 5.0])), doubled(np.array([3.0, 5.0]))) == (5, 8)
+    assert [name.split("_")[0] for name in made] == ["fastprop-llvm"]
+    assert plus_one(np.array([3.0, 5.0], np.float32)) == 5
+    assert len(made) == 2
+
+
+def test_kernel_apart_after_an_interrupted_compilation(monkeypatch):
+    """What LLVM had not begun is made when the next entry needs it."""
+
+    @jit.njit(apart=True)
+    def difference(x):
+        return x[0] - x[1]
+
+    @entry
+    def negated(parameters):
+        return -difference(parameters)
+
+    @entry
+    def kept(parameters):
+        return difference(parameters)
+
+    def interrupt(library):
+        raise KeyboardInterrupt
+
+    made, begin = machine_code_made(monkeypatch), threading.Event()
+    with monkeypatch.context() as patch:
+        submit = ThreadPoolExecutor.submit
+
+        def submit_behind(executor, *job):
+            submit(executor, begin.wait)
+            return submit(executor, *job)
+
+        patch.setattr(ThreadPoolExecutor, "submit", submit_behind)
+        patch.setattr(compiler.EntryLibrary, "finalize", interrupt)
+        threading.Timer(0.5, begin.set).start()
+        with pytest.raises(KeyboardInterrupt):
+            negated(np.array([3.0, 5.0]))
+    assert made == []
+    assert (kept(np.array([3.0, 5.0])), negated(np.array([3.0, 5.0]))) == (-2, 2)
+    assert made == [threading.current_thread().name]
+
+
+@pytest.mark.parametrize("first", ["OUTER", "OTHER"])
+def test_kernels_apart_of_several_processes_meet(tiny, first):
+    """Each process numbers its kernels as it meets them; in a third one they must not be taken for one another."""
+    (tiny.package / "inner.py").write_text(INNERS)
+    (tiny.package / "other.py").write_text(OTHER)
+    alone = [RUN, RUN.replace("outer", "other").replace("total", "other_total")]
+    for code in alone if first == "OUTER" else alone[::-1]:
+        assert tiny.finish(tiny.start(code))[1] == 0
+    output, errors = tiny.start("".join(alone)).communicate(timeout=400)
+    assert [json.loads(line) for line in output.splitlines()] == [
+        {"result": 12, "hits": 1},
+        {"result": 110, "hits": 1},
+    ], errors
 
 
 def test_checked_build(tiny):

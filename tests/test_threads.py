@@ -149,7 +149,7 @@ def test_pace_settles_on_the_fastest_and_tries_the_others_again():
             pace.saw(cost[pace.threads] * 100 * (20 if slow else 1), 100)
 
     trial = 3 * pace.TURNS
-    go(40 * pace.SOON)
+    go(1000)
     assert sorted(taken[1:4]) == sorted(taken[4:7]) == [1, 2, 4]
     assert taken[1 + trial : 1 + trial + pace.SOON] == [2] * pace.SOON
     assert {1, 4} <= set(taken[1 + trial + pace.SOON : 1 + 2 * trial + pace.SOON])
@@ -157,6 +157,25 @@ def test_pace_settles_on_the_fastest_and_tries_the_others_again():
     cost[1] = 0.5
     go(2 * pace.LATE)
     assert taken[-1] == 1
+
+
+def test_pace_gets_over_a_disturbed_trial():
+    """While all numbers are tried somebody else takes a core, so that one thread looks best."""
+    pace, taken = threads.Pace(2, 2), []
+
+    def go(slices, cost):
+        for _ in range(slices):
+            taken.append(pace.threads)
+            pace.saw(cost[pace.threads], 1)
+
+    go(1000, {1: 2.0, 2: 1.0})
+    while not pace.trying:
+        go(1, {1: 2.0, 2: 1.0})
+    go(2 * pace.TURNS, {1: 2.0, 2: 4.0})
+    assert (pace.threads, pace.trying) == (1, False)
+    taken.clear()
+    go(40, {1: 2.0, 2: 1.0})
+    assert taken.count(2) > 28
 
 
 def test_small_work_stays_on_one_thread():

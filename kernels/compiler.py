@@ -1,0 +1,435 @@
+"""Numba's compiler, arranged for kernels: what it links with what, which of its passes run, and where LLVM works.
+
+Numba would optimise a kernel, and make machine code of it, once by itself and once more in each function that calls
+it, and again in their callers: with five levels of calls that was nine tenths of the compilation. Here a kernel stays
+text until a module takes it in, and LLVM works on each module once. Modules are
+
+- an entry point with the kernels it calls;
+- a kernel that is *apart*, with the kernels it calls: these are nearly all of the code. LLVM works on them in a second
+  thread while Numba goes on with the next kernel, and they serve all entry points.
+
+This file leans on inner parts of Numba and llvmlite, which is why ``pyproject.toml`` bounds their versions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+import llvmlite.binding as llvm
+from numba.core import compiler, interpreter, transforms, typed_passes, types, untyped_passes
+from numba.core.base import BaseContext
+from numba.core.cgutils import normalize_ir_text
+from numba.core.codegen import CodeLibrary, JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.cpu import CPUContext
+from numba.core.llvm_bindings import create_pass_builder
+from numba.core.lowering import Lower
+from numba.core.postproc import PostProcessor, VariableLifetime
+
+#: Environment variables, read once at import, that change the machine code.
+SETTINGS = ("FASTPROP_SIMD", "FASTPROP_CHECKED")
+
+#: The checked build: every index is verified against its array.
+CHECKED = os.environ.get("FASTPROP_CHECKED", "0") not in ("", "0")
+
+#: LLVM's level for a module. Numba's is 3, after a first round that brings reference counts together.
+LEVEL = 2
+
+
+class _Uncompiled:
+    """What Numba asks a library when it has compiled a function, of one that has no machine code yet."""
+
+    def get_pointer_to_function(self, name):
+        return 0
+
+    # Numba tells each function's environment to the machine code, through ``library.codegen.set_env``.
+    @property
+    def codegen(self):
+        return self
+
+    def set_env(self, env_name, env):
+        pass
+
+
+class KernelLibrary(_Uncompiled, JITCodeLibrary):
+    """LLVM IR that waits to be taken into a module."""
+
+    def __init__(self, codegen, name):
+        CodeLibrary.__init__(self, codegen, name)  # without the modules of a JITCodeLibrary
+        self._linking_libraries = []
+
+    def add_ir_module(self, ir_module):
+        (self.symbol,) = (each.name for each in ir_module.functions if not each.is_declaration and not each.linkage)
+        text = normalize_ir_text(str(ir_module))
+        # The function's environment is for Python objects. Where it is nobody else's, LLVM finds that nobody needs it.
+        text = text.replace(" = common global ", " = internal global ")
+        # What makes the arguments of an exception may be in several kernels.
+        self.text = text.replace("define external ", "define linkonce_odr ")
+
+    def finalize(self):
+        self._finalized = True
+
+    @cached_property
+    def _module(self):
+        module = llvm.parse_assembly(self.text)
+        module.get_function(self.symbol).linkage = llvm.Linkage.linkonce_odr
+        return module
+
+    def _get_module_for_linking(self):
+        return self._module
+
+
+class OutlineLibrary(KernelLibrary):
+    """A kernel that is never inlined."""
+
+    def add_ir_module(self, ir_module):
+        for function in ir_module.functions:
+            if not function.is_declaration:
+                function.attributes.add("noinline")
+        super().add_ir_module(ir_module)
+
+
+class ApartLibrary(KernelLibrary):
+    """A kernel that is a module, with the kernels it calls.
+
+    Machine code of different processes may meet in one, from files of the cache; so the name it has there says what
+    it is made of.
+    """
+
+    def finalize(self):
+        super().finalize()
+        linked, self.apart = _callees(self)
+        texts, private = [self.text], set()
+        for library in linked:
+            if isinstance(library, KernelLibrary):
+                texts.append(library.text)
+                private.add(library.symbol)
+            else:
+                texts.append(str(library._get_module_for_linking()))
+                private.update(function.name for function in library.get_defined_functions())
+        for kernel in self.apart:
+            texts = [text.replace(f'"{kernel.symbol}"', f'"{kernel.name_in_memory}"') for text in texts]
+        self.name_in_memory = f"{self.symbol}.{hashlib.sha256(''.join(texts).encode()).hexdigest()[:16]}"
+        texts[0] = texts[0].replace(f'"{self.symbol}"', f'"{self.name_in_memory}"')
+        self._job, self._future = (texts, private, self._codegen), None
+        if _second_thread:
+            with contextlib.suppress(RuntimeError):  # no thread can be started, now or any more
+                self._future = _second_thread.submit(_machine_code, *self._job)
+
+    @cached_property
+    def machine_code(self):
+        if self._future is None or self._future.cancelled():
+            return _machine_code(*self._job)
+        return self._future.result()
+
+
+def _callees(library, *, all_linked=False):
+    """What a library has to be linked with, namely what it calls and what the kernels among that call; and, not linked
+    but called, the kernels that are apart."""
+    linked, apart, waiting = [], [], [library]
+    for each in waiting:  # grows while it is read
+        for callee in each._linking_libraries:
+            if isinstance(callee, ApartLibrary) and not all_linked:
+                apart += [callee] if callee not in apart else []
+            elif callee not in linked:
+                linked.append(callee)
+                waiting += [callee] if isinstance(callee, KernelLibrary) else []
+    return linked, apart
+
+
+def _machine_code(texts, private, codegen):
+    """Machine code of a module that is linked from these; the named functions are nobody else's."""
+    context = llvm.create_context()  # of its own, so that threads need not wait for one another
+    module = llvm.parse_assembly(texts[0], context)
+    for text in texts[1:]:
+        module.link_in(llvm.parse_assembly(text, context))
+    for function in module.functions:
+        if function.name in private:
+            function.linkage = llvm.Linkage.private
+    options = {"opt": 3}
+    codegen._customize_tm_options(options)
+    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(**options)
+    builder = create_pass_builder(machine, opt=LEVEL, loop_vectorize=True, slp_vectorize=True)
+    builder.getModulePassManager().run(module, builder)
+    return machine.emit_object(module)
+
+
+def load(kernels, codegen):
+    """Bring machine code, by its name, into memory, where entry points find it."""
+    engine = codegen._engine
+    for name, machine_code in kernels.items():
+        if not engine.is_symbol_defined(name):
+            engine._ee.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
+            engine._defined_symbols.add(name)
+
+
+class EntryLibrary(JITCodeLibrary):
+    """An entry point with kernels that nobody else can see: so LLVM may change what they are passed.
+
+    Their linkage is private and not merely internal: the run-time linker would still find an internal function by its
+    name, and give it to another module, which calls it with the arguments it had before.
+    """
+
+    def finalize(self):
+        self._linking_libraries, self._apart = _callees(self)
+        super().finalize()
+
+    def _optimize_final_module(self):
+        module, names = self._final_module, {kernel.symbol: kernel.name_in_memory for kernel in self._apart}
+        for function in module.functions:
+            if function.name in names:
+                function.name = names[function.name]
+            elif not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:
+                function.linkage = llvm.Linkage.private
+        passes, builder = self._codegen._module_pass_manager(opt=LEVEL)
+        passes.run(module, builder)
+
+    def _finalize_final_module(self):
+        kernels = list(self._apart)
+        for kernel in kernels:  # grows while it is read
+            kernels += [callee for callee in kernel.apart if callee not in kernels]
+        self.kernels = {kernel.name_in_memory: kernel.machine_code for kernel in kernels}
+        load(self.kernels, self._codegen)
+        super()._finalize_final_module()
+
+
+class FormulaLibrary(_Uncompiled, JITCodeLibrary):
+    """LLVM IR with that of the kernels it calls: functions that are not kernels can be linked with it too."""
+
+    def finalize(self):
+        for library in _callees(self, all_linked=True)[0]:
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout
+
+
+class BlockLibrary(EntryLibrary):
+    """Loops that LLVM makes loops over vectors of: of whole registers, where it would take half of AVX-512's."""
+
+    def add_ir_module(self, ir_module):
+        for function in ir_module.functions:
+            if not function.is_declaration:
+                set.add(function.attributes, '"prefer-vector-width"="512"')  # llvmlite knows no such attributes
+        super().add_ir_module(ir_module)
+
+
+class _Compiler(compiler.Compiler):
+    """Numba's compiler, into a library of ours."""
+
+    _library: type[JITCodeLibrary]
+    _numbers = itertools.count()
+
+    def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
+        library = self._library(targetctx.codegen(), f"fastprop.{next(self._numbers)}")
+        library.enable_object_caching()
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+
+
+class _Interpreter(interpreter.Interpreter):
+    """Numba's reader of bytecode, without a second look for ``with``, ``*args``, ``**kwargs`` and large tuples."""
+
+    def post_process(self, peepholes, func_ir):
+        return func_ir
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Translation(untyped_passes.TranslateByteCode):
+    _name = "kernel_translation"
+
+    def run_pass(self, state):
+        state["func_ir"] = _Interpreter(state["func_id"]).interpret(state["bc"])
+        return True
+
+
+class _Lowering(Lower):
+    """Numba's way from its IR to LLVM's, without what serves reference counts and debuggers alone.
+
+    Numba has zeros in each variable at first, and reads what it held before each assignment, to give that back.
+    """
+
+    def storevar(self, value, name, argidx=None):
+        self._alloca_var(name, self.typeof(name))
+        if name in self._singly_assigned_vars:
+            self._blk_local_varmap[name] = value
+        else:
+            self.builder.store(value, self.getvar(name))
+
+    def alloca_lltype(self, name, lltype, datamodel=None):
+        with self.builder.goto_entry_block():
+            return self.builder.alloca(lltype, name=name)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _KernelLowering(typed_passes.NativeLowering):
+    _name = "kernel_lowering"
+    lowering_class = _Lowering
+
+
+class KernelCompiler(_Compiler):
+    """Numba's compiler, into a `KernelLibrary`, without the passes for what kernels do not have.
+
+    These are closures, ``with``, functions that Numba inlines itself, array expressions, reference counts, and
+    variables of several types, for which there would be an SSA form; LLVM makes its own.
+    """
+
+    _library = KernelLibrary
+    _passes = (
+        _Translation,
+        untyped_passes.FixupArgs,
+        untyped_passes.IRProcessing,
+        untyped_passes.GenericRewrites,
+        typed_passes.NopythonTypeInference,
+        typed_passes.AnnotateTypes,
+        _KernelLowering,
+        typed_passes.NoPythonBackend,
+    )
+
+    def define_pipelines(self):
+        if CHECKED:  # its kernels count references
+            return super().define_pipelines()
+        passes = PassManager("kernel")
+        for each in self._passes:
+            passes.add_pass(each, each.name())
+        passes.finalize()
+        return [passes]
+
+
+class OutlineCompiler(KernelCompiler):
+    """Numba's compiler, into an `OutlineLibrary`."""
+
+    _library = OutlineLibrary
+
+
+class ApartCompiler(KernelCompiler):
+    """Numba's compiler, into an `ApartLibrary`."""
+
+    _library = ApartLibrary
+
+
+class EntryCompiler(_Compiler):
+    """Numba's compiler, into an `EntryLibrary`."""
+
+    _library = EntryLibrary
+
+
+class BlockCompiler(_Compiler):
+    """Numba's compiler, into a `BlockLibrary`."""
+
+    _library = BlockLibrary
+
+
+class FormulaCompiler(_Compiler):
+    """Numba's compiler, into an `EntryLibrary` for numbers; for vectors, which Python has not, a `FormulaLibrary`."""
+
+    def __init__(self, typingctx, targetctx, library, args, *rest):
+        numbers = all(isinstance(arg, (types.Number, types.Boolean)) for arg in args)
+        self._library = EntryLibrary if numbers else FormulaLibrary
+        super().__init__(typingctx, targetctx, library, args, *rest)
+
+
+class _LockForOthers:
+    """llvmlite's lock around each call of LLVM, without which one thread may go: one with LLVM contexts of its own."""
+
+    def __init__(self, lock):
+        self._lock, self._exempt = lock, None
+
+    def exempt_this_thread(self):
+        self._exempt = threading.get_ident()
+
+    def acquire(self):
+        if threading.get_ident() != self._exempt:
+            self._lock.acquire()
+
+    def release(self):
+        if threading.get_ident() != self._exempt:
+            self._lock.release()
+
+
+_second_thread: ThreadPoolExecutor | None = None
+
+
+@contextlib.contextmanager
+def compiling():
+    """Compile here: with Numba's lock, so nobody else does, a second thread for LLVM, and the short cuts below."""
+    global _second_thread
+    # A thread that waits for Python's own lock gets it after this time. LLVM's has little to do with Python, but often.
+    patience, lock = sys.getswitchinterval(), llvm.ffi.lib._lock
+    with global_compiler_lock, contextlib.ExitStack() as stack:
+        for owner, name, function in _short_cuts():
+            stack.enter_context(_instead(owner, name, function))
+        waiting = _LockForOthers(lock._lock)
+        stack.enter_context(_instead(lock, "_lock", waiting))
+        _second_thread = ThreadPoolExecutor(1, "fastprop-llvm", waiting.exempt_this_thread)
+        sys.setswitchinterval(1e-4)
+        try:
+            yield
+        finally:
+            sys.setswitchinterval(patience)
+            _second_thread.shutdown(cancel_futures=True)
+            _second_thread = None
+
+
+def _short_cuts():
+    """What Numba need not do for kernels, or not again and again: whose, its name, and what to do instead."""
+    resolve, resolved = types.Function.get_call_type, {}
+
+    def look_up(function, context, args, kws):
+        """Resolve an operator or an intrinsic for types of arguments once.
+
+        Numba would try all overloads of ``+``, eight or so, at every ``+``, and again when it lowers it.
+        """
+        if kws:
+            return resolve(function, context, args, kws)
+        if (function, args) not in resolved:
+            resolved[function, args] = resolve(function, context, args, kws)
+        return resolved[function, args]
+
+    refreshed = set()
+
+    def refresh(context):
+        """Look once for what modules have registered; none of them is imported meanwhile."""
+        if context not in refreshed:
+            BaseContext.refresh(context)
+            refreshed.add(context)
+
+    analyse = PostProcessor.run
+
+    def order_blocks(processor, emit_dels=False, extend_lifetimes=False):
+        """Find out how long variables live where this is wanted: for reference counts alone."""
+        if emit_dels:
+            analyse(processor, emit_dels, extend_lifetimes)
+        else:
+            function = processor.func_ir
+            function.blocks = transforms.canonicalize_cfg(function.blocks)
+            function.variable_lifetime = VariableLifetime(function.blocks)
+            function.generator_info = None
+
+    return (
+        (types.Function, "get_call_type", look_up),
+        (CPUContext, "refresh", refresh),
+        (PostProcessor, "run", order_blocks),
+    )
+
+
+@contextlib.contextmanager
+def _instead(owner, name, other):
+    """Have something else in a place for a while."""
+    own = vars(owner).get(name)  # None: inherited
+    setattr(owner, name, other)
+    try:
+        yield
+    finally:
+        if own is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, own)
