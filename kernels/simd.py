@@ -157,7 +157,7 @@ class Tile(types.Type):
 
 
 class View(types.Type):
-    """Numba type of what a kernel needs of a C-contiguous array of numbers: where it begins, and its shape.
+    """Numba type of what a kernel needs of a C-contiguous array, of one or two dimensions: where it begins, its shape.
 
     Numba's own arrays are seven numbers or more, which each call passes on, and their indices may be negative.
     """

@@ -156,7 +156,7 @@ def update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments,
     norm is to be clipped.
     """
     clipped = hyper[CLIP_NORM] != math.inf
-    if (rows > DEPTH_BLOCK or clipped) and not summed:
+    if (rows > DEPTH_BLOCK or clipped) and not summed:  # which is handed on, because Numba makes a version for False
         gradient_pass(layers, gradients, units, rows, summed, thread, threads)
         summed = True
     if clipped:
