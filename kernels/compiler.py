@@ -362,14 +362,14 @@ _second_thread: ThreadPoolExecutor | None = None
 def compiling():
     """Compile here: with Numba's lock, so nobody else does, a second thread for LLVM, and the short cuts below."""
     global _second_thread
-    # A thread that waits for Python's own lock gets it after this time. LLVM's has little to do with Python, but often.
-    patience, lock = sys.getswitchinterval(), llvm.ffi.lib._lock
     with global_compiler_lock, contextlib.ExitStack() as stack:
         for owner, name, function in _short_cuts():
             stack.enter_context(_instead(owner, name, function))
-        waiting = _LockForOthers(lock._lock)
-        stack.enter_context(_instead(lock, "_lock", waiting))
-        _second_thread = ThreadPoolExecutor(1, "fastprop-llvm", waiting.exempt_this_thread)
+        lock = _LockForOthers(llvm.ffi.lib._lock._lock)
+        stack.enter_context(_instead(llvm.ffi.lib._lock, "_lock", lock))
+        _second_thread = ThreadPoolExecutor(1, "fastprop-llvm", lock.exempt_this_thread)
+        # A thread that waits for Python's own lock gets it after so long. LLVM's needs it for moments, but often.
+        patience = sys.getswitchinterval()
         sys.setswitchinterval(1e-4)
         try:
             yield
