@@ -397,7 +397,7 @@ def _short_cuts():
     refreshed = set()
 
     def refresh(context):
-        """Look once for what modules have registered; none of them is imported meanwhile."""
+        """Look once for each context for what modules have registered; none of them is imported meanwhile."""
         if context not in refreshed:
             BaseContext.refresh(context)
             refreshed.add(context)

@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from fastprop.kernels import cache, compiler, jit
@@ -209,13 +210,13 @@ def test_flags():
 
 
 def test_numba_is_left_as_it_was():
-    """While an entry is compiled Numba takes short cuts and a second thread works; that ends with it, and with its
-    errors."""
+    """While an entry is compiled Numba takes short cuts and a second thread works without llvmlite's lock; that ends
+    with it, and with its errors."""
 
     def state():
         owners = types.Function, CPUContext, PostProcessor
         threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("fastprop-llvm")]
-        return [dict(vars(owner)) for owner in owners], threads, sys.getswitchinterval()
+        return [dict(vars(owner)) for owner in owners], threads, sys.getswitchinterval(), llvm.ffi.lib._lock._lock
 
     def compile_in_vain():
         with compiler.compiling():
