@@ -27,7 +27,7 @@ from numba.core.caching import _Cache
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
-from .compiler import SETTINGS, load
+from .compiler import CHECKED, SETTINGS, load
 
 
 class KernelCache(_Cache):
@@ -54,7 +54,8 @@ class KernelCache(_Cache):
     def load_overload(self, sig, target_context):
         if FOLDER is None or not self._enabled:
             return None
-        target_context.refresh()
+        if CHECKED:
+            target_context.refresh()
         try:
             data = self._path(sig, target_context).read_bytes()
         except OSError:

@@ -23,16 +23,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import llvmlite.binding as llvm
-from numba.core import compiler, interpreter, transforms, typed_passes, types, untyped_passes
-from numba.core.base import BaseContext
+from llvmlite import ir
+from numba.core import base, cgutils, compiler, interpreter, transforms, typed_passes, types, untyped_passes
 from numba.core.cgutils import normalize_ir_text
 from numba.core.codegen import CodeLibrary, JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.cpu import CPUContext
-from numba.core.llvm_bindings import create_pass_builder
 from numba.core.lowering import Lower
 from numba.core.postproc import PostProcessor, VariableLifetime
+from numba.core.runtime import rtsys
 
 #: Environment variables, read once at import, that change the machine code.
 SETTINGS = ("FASTPROP_SIMD", "FASTPROP_CHECKED")
@@ -104,6 +104,8 @@ class ApartLibrary(KernelLibrary):
     it is made of.
     """
 
+    unrolled = False
+
     def finalize(self):
         super().finalize()
         linked, self.apart = _callees(self)
@@ -119,16 +121,28 @@ class ApartLibrary(KernelLibrary):
             texts = [text.replace(f'"{kernel.symbol}"', f'"{kernel.name_in_memory}"') for text in texts]
         self.name_in_memory = f"{self.symbol}.{hashlib.sha256(''.join(texts).encode()).hexdigest()[:16]}"
         texts[0] = texts[0].replace(f'"{self.symbol}"', f'"{self.name_in_memory}"')
-        self._job, self._future = (texts, private, self._codegen), None
+        self._job, self._future = (texts, private, self._codegen, self.unrolled), None
         if _second_thread:
             with contextlib.suppress(RuntimeError):  # no thread can be started, now or any more
                 self._future = _second_thread.submit(_machine_code, *self._job)
 
+    def withdraw(self):
+        """Whether the second thread has left it alone, and now will."""
+        return self._future is None or self._future.cancel()
+
     @cached_property
     def machine_code(self):
-        if self._future is None or self._future.cancelled():
-            return _machine_code(*self._job)
-        return self._future.result()
+        return _machine_code(*self._job) if self.withdraw() else self._future.result()
+
+
+class UnrolledLibrary(ApartLibrary):
+    """A kernel that is apart and a long loop, with which the processor has more to do if a turn is several of its own.
+
+    Others are not unrolled. Most loops end after a few turns, and the way into an unrolled one and out of it takes
+    longer than what is saved.
+    """
+
+    unrolled = True
 
 
 def _callees(library, *, all_linked=False):
@@ -145,7 +159,7 @@ def _callees(library, *, all_linked=False):
     return linked, apart
 
 
-def _machine_code(texts, private, codegen):
+def _machine_code(texts, private, codegen, unrolled):
     """Machine code of a module that is linked from these; the named functions are nobody else's."""
     context = llvm.create_context()  # of its own, so that threads need not wait for one another
     module = llvm.parse_assembly(texts[0], context)
@@ -157,9 +171,16 @@ def _machine_code(texts, private, codegen):
     options = {"opt": 3}
     codegen._customize_tm_options(options)
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(**options)
-    builder = create_pass_builder(machine, opt=LEVEL, loop_vectorize=True, slp_vectorize=True)
-    builder.getModulePassManager().run(module, builder)
+    _optimize(module, machine, unrolled)
     return machine.emit_object(module)
+
+
+def _optimize(module, machine, unrolled):
+    options = llvm.create_pipeline_tuning_options(LEVEL)
+    options.loop_unrolling = unrolled
+    options.loop_vectorization = options.slp_vectorization = True
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
 
 
 def load(kernels, codegen):
@@ -178,6 +199,8 @@ class EntryLibrary(JITCodeLibrary):
     name, and give it to another module, which calls it with the arguments it had before.
     """
 
+    unrolled = False
+
     def finalize(self):
         self._linking_libraries, self._apart = _callees(self)
         super().finalize()
@@ -189,16 +212,21 @@ class EntryLibrary(JITCodeLibrary):
                 function.name = names[function.name]
             elif not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:
                 function.linkage = llvm.Linkage.private
-        passes, builder = self._codegen._module_pass_manager(opt=LEVEL)
-        passes.run(module, builder)
+        _optimize(module, self._codegen._tm, self.unrolled)
 
     def _finalize_final_module(self):
+        self._machine_code = self._codegen._tm.emit_object(self._final_module)
         kernels = list(self._apart)
         for kernel in kernels:  # grows while it is read
             kernels += [callee for callee in kernel.apart if callee not in kernels]
-        self.kernels = {kernel.name_in_memory: kernel.machine_code for kernel in kernels}
+        self.kernels = {k.name_in_memory: k.machine_code for k in reversed(kernels) if k.withdraw()}
+        self.kernels |= {k.name_in_memory: k.machine_code for k in kernels}  # what the second thread has begun
         load(self.kernels, self._codegen)
+        self._compiled_object = self._machine_code  # for the engine, which takes it away
         super()._finalize_final_module()
+
+    def _get_compiled_object(self):
+        return self._machine_code
 
 
 class FormulaLibrary(_Uncompiled, JITCodeLibrary):
@@ -215,6 +243,8 @@ class FormulaLibrary(_Uncompiled, JITCodeLibrary):
 
 class BlockLibrary(EntryLibrary):
     """Loops that LLVM makes loops over vectors of: of whole registers, where it would take half of AVX-512's."""
+
+    unrolled = True
 
     def add_ir_module(self, ir_module):
         for function in ir_module.functions:
@@ -268,6 +298,31 @@ class _Lowering(Lower):
         with self.builder.goto_entry_block():
             return self.builder.alloca(lltype, name=name)
 
+    def lower_expr(self, resty, expr):
+        """A loop over a range counts up to its end, where Numba would count how often it goes round."""
+        builder = self.builder
+        if expr.op in ("getiter", "iternext", "pair_first", "pair_second"):
+            value, kind = self.loadvar(expr.value.name), self.typeof(expr.value.name)
+            if isinstance(kind, types.RangeType):
+                start, stop, step = (builder.extract_value(value, i) for i in range(3))
+                place = cgutils.alloca_once_value(builder, start)
+                return self._struct(resty, (place, stop, step))
+            if isinstance(kind, types.RangeIteratorType):
+                place, stop, step = (builder.extract_value(value, i) for i in range(3))
+                now, zero = builder.load(place), step.type(0)
+                builder.store(builder.add(now, step, flags=["nsw"]), place)
+                up, down = builder.icmp_signed("<", now, stop), builder.icmp_signed(">", now, stop)
+                return self._struct(resty, (now, builder.select(builder.icmp_signed(">", step, zero), up, down)))
+            if isinstance(kind, types.Pair):
+                return builder.extract_value(value, ("pair_first", "pair_second").index(expr.op))
+        return super().lower_expr(resty, expr)
+
+    def _struct(self, kind, members):
+        value = ir.Constant(self.context.get_value_type(kind), ir.Undefined)
+        for i, member in enumerate(members):
+            value = self.builder.insert_value(value, member, i)
+        return value
+
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _KernelLowering(typed_passes.NativeLowering):
@@ -282,7 +337,7 @@ class KernelCompiler(_Compiler):
     variables of several types, for which there would be an SSA form; LLVM makes its own.
     """
 
-    _library = KernelLibrary
+    _library: type[JITCodeLibrary] = KernelLibrary
     _passes = (
         _Translation,
         untyped_passes.FixupArgs,
@@ -316,7 +371,13 @@ class ApartCompiler(KernelCompiler):
     _library = ApartLibrary
 
 
-class EntryCompiler(_Compiler):
+class UnrolledCompiler(KernelCompiler):
+    """Numba's compiler, into an `UnrolledLibrary`."""
+
+    _library = UnrolledLibrary
+
+
+class EntryCompiler(KernelCompiler):
     """Numba's compiler, into an `EntryLibrary`."""
 
     _library = EntryLibrary
@@ -399,8 +460,18 @@ def _short_cuts():
     def refresh(context):
         """Look once for each context for what modules have registered; none of them is imported meanwhile."""
         if context not in refreshed:
-            BaseContext.refresh(context)
+            base.BaseContext.refresh(context)
             refreshed.add(context)
+
+    def load_registries(context):
+        """Look only where kernels find what they need, and where Numba has looked before; that is quicker by the import
+        of SciPy, for the linear algebra of arrays."""
+        from numba.cpython import builtins, mathimpl, numbers, rangeobj, tupleobj  # noqa: F401
+        from numba.np import arrayobj  # noqa: F401
+
+        rtsys.initialize(context)
+        for registry in (mathimpl.registry, *context._registries):
+            context.install_registry(registry)
 
     analyse = PostProcessor.run
 
@@ -414,9 +485,29 @@ def _short_cuts():
             function.variable_lifetime = VariableLifetime(function.blocks)
             function.generator_info = None
 
+    call_function = base.user_function
+
+    def call_kernel(fndesc, libraries):
+        """What puts in a call of a function: nobody asks how a kernel ended, for it raises nothing."""
+        if CHECKED or not isinstance(libraries[0], KernelLibrary):
+            return call_function(fndesc, libraries)
+
+        def put_in(context, builder, sig, args, loc):
+            function = context.declare_function(builder.module, fndesc)
+            result, exception = (argument.type.pointee for argument in function.args[:2])
+            result, exception = cgutils.alloca_once(builder, result), ir.Constant(exception.as_pointer(), None)
+            packed = context.get_arg_packer(fndesc.argtypes).as_arguments(builder, args)
+            builder.call(function, (result, exception, *packed))
+            return context.get_returned_value(builder, fndesc.restype, builder.load(result))
+
+        put_in.signature, put_in.libs = fndesc.argtypes, tuple(libraries)
+        return put_in
+
     return (
         (types.Function, "get_call_type", look_up),
         (CPUContext, "refresh", refresh),
+        (CPUContext, "load_additional_registries", load_registries),
+        (base, "user_function", call_kernel),
         (PostProcessor, "run", order_blocks),
     )
 

@@ -27,6 +27,7 @@ from .compiler import (
     FormulaCompiler,
     KernelCompiler,
     OutlineCompiler,
+    UnrolledCompiler,
     compiling,
 )
 
@@ -42,7 +43,7 @@ FLAGS = {
 }
 
 
-def njit(function=None, *, entry: dict | None = None, inline: bool | None = None, apart: bool = False):
+def njit(function=None, *, entry: dict | None = None, inline: bool | None = None, apart: bool | str = False):
     """Compile a kernel, or make an `Entry`.
 
     Parameters
@@ -55,10 +56,14 @@ def njit(function=None, *, entry: dict | None = None, inline: bool | None = None
     inline : bool, optional
         True: always inline it into its callers, for functions of SIMD values, which must stay in registers. False:
         never, for loops that need the registers for themselves. Without it LLVM decides.
-    apart : bool
+    apart : bool or {"unrolled"}
         Have a module of its own: for kernels with much code, on which LLVM then works while Numba compiles the next
-        one, and only once for all entry points. A call passes all arguments, some nanoseconds.
+        one, and only once for all entry points. A call passes all arguments, some nanoseconds. "unrolled": with loops
+        that LLVM unrolls, which it leaves alone elsewhere.
     """
+    compiler: type[KernelCompiler] = OutlineCompiler if inline is False else KernelCompiler
+    if apart:
+        compiler = UnrolledCompiler if apart == "unrolled" else ApartCompiler
 
     def decorate(python_function):
         if entry is not None:
@@ -67,7 +72,7 @@ def njit(function=None, *, entry: dict | None = None, inline: bool | None = None
         return _Kernel(
             python_function,
             targetoptions={"nopython": True} | options | FLAGS,
-            pipeline_class=ApartCompiler if apart else OutlineCompiler if inline is False else KernelCompiler,
+            pipeline_class=compiler,
         )
 
     return decorate if function is None else decorate(function)

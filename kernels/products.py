@@ -325,7 +325,7 @@ def delta_product(layers, m, p, parameters, units, rows, batch):
     zeros = layers[0, SCRATCH]
     packed = layers[0, SCRATCH] + SCRATCH_PANEL // itemsize(units)
     row_block = BLOCK_BYTES // (DEPTH_BLOCK * itemsize(units))
-    if batch * width < 4 * lanes(units):  # the same way of summing for all rows of a batch
+    if batch == 1 or batch * width < 4 * lanes(units):  # the same way of summing for all rows of a batch
         few_deltas(w, a_stride, depth, parameters, a, delta, stride, width, units, rows)
         multiply_by_slope(code, p, units, z, a_out, delta, stride, rows, width)
         return

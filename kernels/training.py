@@ -61,7 +61,8 @@ STEPS = 2  # updates of this optimizer so far
 GOOD_STEPS = 3  # the same at the end of the last good epoch
 COUNTER = 4  # the generator's position
 STATUS = 5  # one of the following
-GOOD, BAD_PARAMETERS, BAD_INPUT, BAD_TARGET, DIVERGED = range(5)
+# As int64, so that a variable may hold any of them. Where another thread has failed a step is halted, and that is all.
+GOOD, BAD_PARAMETERS, BAD_INPUT, BAD_TARGET, DIVERGED, HALTED = np.arange(6)
 PROGRESS = 6
 
 #: Rows of a batch are shared out by so many, and so are numbers of which only the sum or a copy is wanted.
@@ -99,10 +100,17 @@ def forward_pass(layers, first, slopes, parameters, units, rows, key, drawn):
     for m in range(first, len(layers)):
         if m > 1 and layers[m - 1, OUT] != layers[m - 1, A]:
             drop(layers, m - 1, key, drawn, units, rows)
-        if rows == 1:
+        forward_product(layers, m, NONE, layers[m - 1, WIDTH], slopes[m], parameters, units, rows)
+
+
+@njit
+def outputs_of(layers, slopes, parameters, units, rows):
+    """The same without dropout, and quicker for a single observation."""
+    if rows == 1:
+        for m in range(1, len(layers)):
             forward_row(layers, m, slopes[m], parameters, units)
-        else:
-            forward_product(layers, m, NONE, layers[m - 1, WIDTH], slopes[m], parameters, units, rows)
+    else:
+        forward_pass(layers, ONE, slopes, parameters, units, rows, _NOTHING, _NOTHING)
 
 
 @njit
@@ -118,10 +126,7 @@ def backward_pass(layers, slopes, parameters, gradients, units, rows):
 def delta_pass(layers, slopes, parameters, units, rows, batch):
     """From δ^(L), every δ^(m) of some rows of a batch that an update needs."""
     for m in range(len(layers) - 2, layers[0, FROZEN], -1):
-        if rows == 1 and batch == 1:
-            delta_row(layers, m, slopes[m], parameters, units)
-        else:
-            delta_product(layers, m, slopes[m], parameters, units, rows, batch)
+        delta_product(layers, m, slopes[m], parameters, units, rows, batch)
         if layers[m, OUT] != layers[m, A]:
             drop_deltas(layers, m, units, rows)
 
@@ -168,8 +173,6 @@ def update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments,
             continue
         if summed:
             update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments)
-        elif rows == 1:
-            update_row(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units)
         else:
             weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units, rows)
 
@@ -244,12 +247,121 @@ def take_share(layers, share, first):
         share[m, ROW_WEIGHT], share[m, ROW_LOSS] = layers[m, ROW_WEIGHT] + first, layers[m, ROW_LOSS] + first
 
 
+@njit(apart=True)
+def learn_rows(layers, slopes, parameters, moments, units, X, targets, labels, low, high, weights, order, begin, end,
+               loss, loss_parameter, optimizer, hyper, number, losses, epoch):  # fmt: skip
+    """Steps of one observation each, rows begin..end-1 of the order, for as long as all is well.
+
+    Returns where it stopped, the number of updates, a status and the last loss.
+    """
+    n, last, cost = len(X), len(layers) - 1, 0.0
+    for at in range(begin, end):
+        if not gather_inputs(layers, X, order, at, ONE, NONE, layers[0, WIDTH], units):
+            return at, number, BAD_INPUT, cost
+        for m in range(1, last + 1):
+            forward_row(layers, m, slopes[m], parameters, units)
+        if not gather_targets(layers, targets, labels, low, high, order, at, ONE, units):
+            return at, number, BAD_TARGET, cost
+        total = total_weight(weights, order, at, ONE)
+        weigh_rows(layers, weights, total, order, at, ONE, units)
+        output_error(layers, loss, loss_parameter, slopes[last], units, ONE)
+        for m in range(last - 1, layers[0, FROZEN], -1):
+            delta_row(layers, m, slopes[m], parameters, units)
+        cost = total_loss(layers, units, ONE, 0.0)
+        if not math.isfinite(cost):
+            return at, number, DIVERGED, cost
+        if total > 0:
+            number += 1
+            rates = rates_of_step(optimizer, hyper, number)
+            for m in range(last, layers[0, FROZEN], -1):
+                if layers[m, FROZEN] == 0:
+                    update_row(
+                        layers, m, NONE, layers[m - 1, WIDTH], optimizer, rates, hyper, parameters, moments, units
+                    )
+        losses[epoch] += cost / n
+    return end, number, GOOD, cost
+
+
+@njit
+def learn_batch(layers, share, slopes, parameters, gradients, moments, units, X, targets, labels, low, high, weights,
+                order, begin, end, key, counter, loss, loss_parameter, optimizer, hyper, number, thread, threads,
+                sync):  # fmt: skip
+    """A step: rows begin..end-1 of the order there and back, and the update.
+
+    Returns the number of updates, a status and the loss. Random numbers are those before ``counter``.
+    """
+    numbers, last = layers[len(layers) - 1, NUMBERS], len(layers) - 1
+    rows, done, cost, status = end - begin, 0, 0.0, GOOD
+    total = total_weight(weights, order, begin, rows)
+    while done < rows and status == GOOD:
+        part, here = min(layers[0, PART], rows - done), begin + done
+        drawn = counter - (len(X) - here) * numbers
+        # The thread's rows of this part of the batch, there and back. But where W^(1) has more rows than the part,
+        # only those rows of it that the thread updates, its half of the sum z^(1), which stays with it: the others'
+        # would come from another core at every step.
+        first, until = border(part, GRAIN, thread, threads), border(part, GRAIN, thread + 1, threads)
+        mine, start, m, half = layers, here + first, 1, middle(layers, ONE)
+        lower, upper = 0, layers[0, WIDTH]
+        halves = threads % 2 == 0 and part < upper and half < upper
+        if halves:
+            lower, upper = (0, half) if 2 * thread < threads else (half, upper)
+        if not gather_inputs(layers, X, order, here, part, lower, upper, units):
+            sync[WRONG_INPUTS] = 1
+        if layers[0, OUT] != layers[0, A]:
+            drop(layers, NONE, key, np.uint64(drawn), units, part)
+        if threads > 1:
+            mine = share
+            if halves:
+                several = threads // 2
+                low_row = border(part, GRAIN, thread % several, several)
+                high_row = border(part, GRAIN, thread % several + 1, several)
+                take_share(layers, share, low_row)
+                forward_product(share, ONE, lower, upper, slopes[1], parameters, units, high_row - low_row)
+                if not wait(sync, threads):
+                    return number, HALTED, cost
+            take_share(layers, share, first)
+            if halves:
+                finish(share, ONE, slopes[1], units, until - first)
+                m = 2
+        forward_pass(mine, m, slopes, parameters, units, until - first, key, np.uint64(drawn + first * numbers))
+        if not gather_targets(mine, targets, labels, low, high, order, start, until - first, units):
+            sync[WRONG_TARGETS] = 1
+        weigh_rows(mine, weights, total, order, start, until - first, units)
+        output_error(mine, loss, loss_parameter, slopes[last], units, until - first)
+        delta_pass(mine, slopes, parameters, units, until - first, rows)
+        if threads > 1 and not wait(sync, threads):
+            return number, HALTED, cost
+        cost = total_loss(layers, units, part, cost)
+        if sync[WRONG_INPUTS] != 0:
+            status = BAD_INPUT
+        elif sync[WRONG_TARGETS] != 0:
+            status = BAD_TARGET
+        elif not math.isfinite(cost):
+            status = DIVERGED
+        elif part < rows:
+            gradient_pass(layers, gradients, units, part, done > 0, thread, threads)
+            if threads > 1 and not wait(sync, threads):
+                return number, HALTED, cost
+        done += part
+    if status != GOOD:
+        return number, status, cost
+    # The thread's rows of each W.
+    if total > 0:
+        number += 1
+        rates = rates_of_step(optimizer, hyper, number)
+        update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments, units, rows,
+                    layers[0, PART] < rows, thread, threads, sync)  # fmt: skip
+        if threads > 1 and not wait(sync, threads):
+            return number, HALTED, cost
+    return number, GOOD, cost
+
+
 @njit(entry=TYPES)
 def forward(layers, slopes, parameters, units, X, order):
     """Fill z and a of every layer for the rows of X; return whether X was finite."""
     good = gather_inputs(layers, X, order, 0, len(X), NONE, layers[0, WIDTH], units)
     if good:
-        forward_pass(layers, ONE, slopes, parameters, units, len(X), _NOTHING, _NOTHING)
+        outputs_of(layers, slopes, parameters, units, len(X))
     return good
 
 
@@ -306,7 +418,7 @@ def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labe
         rows = min(capacity, len(X) - start)
         if not gather_inputs(layers, X, order, start, rows, NONE, layers[0, WIDTH], units):
             return BAD_INPUT
-        forward_pass(layers, ONE, slopes, parameters, units, rows, _NOTHING, _NOTHING)
+        outputs_of(layers, slopes, parameters, units, rows)
         if len(outputs) > 0:
             for i in range(rows):
                 for k in range(width):
@@ -331,8 +443,8 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
     and ``snapshot`` holds the state at the end of the last good epoch.
     """
     subnormals = flush_subnormals()
-    n, last = len(X), len(layers) - 1
-    numbers = layers[last, NUMBERS]
+    n, numbers = len(X), layers[len(layers) - 1, NUMBERS]
+    alone = batch == 1 and threads == 1 and numbers == 0 and hyper[CLIP_NORM] == math.inf
     epoch, position, number = progress[EPOCH], progress[POSITION], progress[STEPS]
     counter, good_number, status, cost = progress[COUNTER], progress[GOOD_STEPS], GOOD, 0.0
     if epoch == 0 and position == 0 and not keep(parameters, moments, snapshot, thread, threads, sync):
@@ -346,72 +458,27 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
                 break
         if position == 0:
             counter += n * numbers
-        rows, done, cost = min(batch, n - position), 0, 0.0
-        total = total_weight(weights, order, position, rows)
-        while done < rows and status == GOOD:
-            part, here = min(layers[0, PART], rows - done), position + done
-            drawn = counter - (n - here) * numbers
-            # The thread's rows of this part of the batch, there and back. But where W^(1) has more rows than the part,
-            # only those rows of it that the thread updates, its half of the sum z^(1), which stays with it: the others'
-            # would come from another core at every step.
-            first, end = border(part, GRAIN, thread, threads), border(part, GRAIN, thread + 1, threads)
-            mine, start, m, half = layers, here + first, 1, middle(layers, ONE)
-            lower, upper = 0, layers[0, WIDTH]
-            halves = threads % 2 == 0 and part < upper and half < upper
-            if halves:
-                lower, upper = (0, half) if 2 * thread < threads else (half, upper)
-            if not gather_inputs(layers, X, order, here, part, lower, upper, units):
-                sync[WRONG_INPUTS] = 1
-            if layers[0, OUT] != layers[0, A]:
-                drop(layers, NONE, key, np.uint64(drawn), units, part)
-            if threads > 1:
-                mine = share
-                if halves:
-                    several = threads // 2
-                    low_row = border(part, GRAIN, thread % several, several)
-                    high_row = border(part, GRAIN, thread % several + 1, several)
-                    take_share(layers, share, low_row)
-                    forward_product(share, ONE, lower, upper, slopes[1], parameters, units, high_row - low_row)
-                    if not wait(sync, threads):
-                        break
-                take_share(layers, share, first)
-                if halves:
-                    finish(share, ONE, slopes[1], units, end - first)
-                    m = 2
-            forward_pass(mine, m, slopes, parameters, units, end - first, key, np.uint64(drawn + first * numbers))
-            if not gather_targets(mine, targets, labels, low, high, order, start, end - first, units):
-                sync[WRONG_TARGETS] = 1
-            weigh_rows(mine, weights, total, order, start, end - first, units)
-            output_error(mine, loss, loss_parameter, slopes[last], units, end - first)
-            delta_pass(mine, slopes, parameters, units, end - first, rows)
-            if threads > 1 and not wait(sync, threads):
-                break
-            cost = total_loss(layers, units, part, cost)
-            if sync[WRONG_INPUTS] != 0:
-                status = BAD_INPUT
-            elif sync[WRONG_TARGETS] != 0:
-                status = BAD_TARGET
-            elif not math.isfinite(cost):
-                status = DIVERGED
-            elif part < rows:
-                gradient_pass(layers, gradients, units, part, done > 0, thread, threads)
-                if threads > 1 and not wait(sync, threads):
-                    break
-            done += part
-        if status != GOOD or done < rows:
+        if alone:
+            end = min(n, position + steps)
+            at, number, status, cost = learn_rows(
+                layers, slopes, parameters, moments, units, X, targets, labels, low, high, weights, order, position,
+                end, loss, loss_parameter, optimizer, hyper, number, losses, epoch)  # fmt: skip
+            steps -= at - position
+        else:
+            end = min(n, position + batch)
+            number, status, cost = learn_batch(
+                layers, share, slopes, parameters, gradients, moments, units, X, targets, labels, low, high, weights,
+                order, position, end, key, counter, loss, loss_parameter, optimizer, hyper, number, thread, threads,
+                sync)  # fmt: skip
+            at = position
+            if status == GOOD:
+                at = end
+                steps -= 1
+                if thread == 0:
+                    losses[epoch] += cost * (end - position) / n
+        position = at
+        if status != GOOD:
             break
-        # The thread's rows of each W.
-        if total > 0:
-            number += 1
-            rates = rates_of_step(optimizer, hyper, number)
-            update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments, units, rows,
-                        layers[0, PART] < rows, thread, threads, sync)  # fmt: skip
-            if threads > 1 and not wait(sync, threads):
-                break
-        if thread == 0:
-            losses[epoch] += cost * rows / n
-        steps -= 1
-        position += rows
         if position == n:
             if keep(parameters, moments, snapshot, thread, threads, sync):
                 if thread == 0 and hyper[WATCHING] != 0:
@@ -421,6 +488,7 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
                 status = DIVERGED
     if thread == 0:
         progress[EPOCH], progress[POSITION], progress[STEPS] = epoch, position, number
-        progress[GOOD_STEPS], progress[COUNTER], progress[STATUS] = good_number, counter, status
+        progress[GOOD_STEPS], progress[COUNTER] = good_number, counter
+        progress[STATUS] = GOOD if status == HALTED else status
     restore_subnormals(subnormals)
     return cost

@@ -53,8 +53,9 @@ def rates_of_step(optimizer, hyper, step):
     if optimizer == RMS:
         rate /= 1.0 + (step - 1.0) * hyper[RATE_DECAY]
         return keep, rate, hyper[KEPT], hyper[GAIN], hyper[EPSILON], hyper[CENTERED], hyper[RMS_MOMENTUM]
-    rate /= 1.0 - math.pow(hyper[BETA1], step)
-    root = 1.0 / math.sqrt(1.0 - math.pow(hyper[BETA2], step))
+    t = float(step)
+    rate /= 1.0 - math.pow(hyper[BETA1], t)
+    root = 1.0 / math.sqrt(1.0 - math.pow(hyper[BETA2], t))
     return keep, rate, hyper[BETA1], hyper[BETA2], hyper[EPSILON], root, 0.0
 
 
@@ -141,7 +142,7 @@ def _momentum(rates, gradients, g, g_row, parameters, at, stride, moments, rows,
         at, g = at + stride, g + g_row
 
 
-@njit(apart=True)
+@njit(apart="unrolled")
 def _adam(rates, gradients, g, g_row, parameters, at, stride, moments, rows, columns):
     """Kingma and Ba, "Adam" (ICLR 2015), algorithm 1, with ε beside the corrected √v̂."""
     second = len(parameters)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from fastprop.kernels import cache, compiler, jit
 from numba import types
+from numba.core import base
 from numba.core.cpu import CPUContext
 from numba.core.postproc import PostProcessor
 
@@ -48,6 +49,22 @@ def times(factor):
     return product
 
 twice, hundredfold = times(2), times(100)
+"""
+# An intrinsic, which Numba registers when it first meets it.
+INTRINSIC = """
+from numba.extending import intrinsic
+from .jit import njit
+
+@intrinsic
+def plus_ten(context, x):
+    def generate(context, builder, signature, arguments):
+        return builder.fadd(arguments[0], arguments[0].type(10))
+
+    return x(x), generate
+
+@njit
+def twice(x):
+    return plus_ten(x[0])
 """
 OTHER = OUTER.replace("twice", "hundredfold").replace("total", "other_total")
 RUN = """
@@ -109,6 +126,30 @@ def test_the_second_process_finds_it(tiny):
     assert len(tiny.files()) == 1
     assert tiny.run() == (12, 1, "")
     assert len(tiny.files()) == 1
+
+
+def test_nothing_is_imported_for_arrays(tiny):
+    """Numba's array functions import SciPy, which takes longer than anything else when a process begins; and what is
+    on disk needs nothing that one compiles with."""
+    for hits, module in enumerate(["numba.np.arraymath", "numba.np.arrayobj"]):
+        code = f"{RUN}assert '{module}' not in sys.modules"
+        assert tiny.finish(tiny.start(code)) == (12, hits, "")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_users_functions_beside(tiny, first):
+    """What a user compiles before an entry or after it finds all of Numba, and the entry what it needs."""
+    (tiny.package / "inner.py").write_text(INTRINSIC)
+    own = """
+import numba, numpy as np
+
+@numba.njit
+def function(x):
+    return np.sort(x).sum() + max(x.size, 3) + len([1, 2])
+
+assert function(np.ones(4)) == 10
+"""
+    assert tiny.finish(tiny.start(own + RUN if first else RUN + own)) == (21, 0, "")
 
 
 def test_a_change_in_another_kernel_file(tiny):
@@ -214,7 +255,7 @@ def test_numba_is_left_as_it_was():
     with it, and with its errors."""
 
     def state():
-        owners = types.Function, CPUContext, PostProcessor
+        owners = types.Function, CPUContext, PostProcessor, base
         threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("fastprop-llvm")]
         return [dict(vars(owner)) for owner in owners], threads, sys.getswitchinterval(), llvm.ffi.lib._lock._lock
 
@@ -236,6 +277,11 @@ def half_of_sum(x):
     return (x[0] + x[1]) / 2
 
 
+@jit.njit(apart=True)
+def half_of_product(x):
+    return x[0] * x[1] / 2
+
+
 def entry(function):
     return jit.njit(entry={"parameters": lambda T: types.Array(T, 1, "C", readonly=True)})(function)
 
@@ -253,6 +299,8 @@ def machine_code_made(monkeypatch) -> list[str]:
 
 
 def test_kernel_apart_is_made_once_and_in_a_second_thread(monkeypatch):
+    monkeypatch.setattr(compiler.ApartLibrary, "withdraw", lambda kernel: False)  # a slow start is no reason
+
     @entry
     def plus_one(parameters):
         return half_of_sum(parameters) + 1
@@ -266,6 +314,75 @@ def test_kernel_apart_is_made_once_and_in_a_second_thread(monkeypatch):
     assert [name.split("_")[0] for name in made] == ["fastprop-llvm"]
     assert plus_one(np.array([3.0, 5.0], np.float32)) == 5
     assert len(made) == 2
+
+
+def test_both_threads_make_kernels_apart(monkeypatch):
+    """What the second thread has not begun when the entry is ready is not waited for."""
+
+    @jit.njit(apart=True)
+    def difference(x):
+        return x[0] - x[1]
+
+    @entry
+    def both(parameters):
+        return half_of_product(parameters) * difference(parameters)
+
+    here, make, made = threading.current_thread(), compiler._machine_code, []
+    made_here = threading.Event()
+
+    def slowly(*job):
+        if threading.current_thread() is here:
+            made_here.set()
+        else:
+            assert made_here.wait(60)
+        made.append(threading.current_thread() is here)
+        return make(*job)
+
+    monkeypatch.setattr(compiler, "_machine_code", slowly)
+    assert both(np.array([3.0, 5.0])) == -15
+    assert sorted(made) == [False, True]
+
+
+LOOPS = [(0, 5, 1), (0, 0, 1), (3, 1, 1), (2, 9, 3), (2, 11, 3), (5, -1, -1), (9, 1, -4), (1, 9, -4), (-3, 3, 2)]
+
+
+@pytest.mark.parametrize("numbers", LOOPS)
+def test_loops(numbers):
+    """Kernels have a way of their own to go through a range."""
+
+    @jit.njit
+    def go(start, stop, step, seen):
+        n = 0
+        for i in range(start, stop, step):
+            seen[n] = i
+            i += 100  # changes nothing
+            stop += 1  # nor does this
+            n += 1
+        return n
+
+    @jit.njit
+    def go_by_one(start, stop, seen):
+        n, last = 0, -100
+        for i in range(start, stop):
+            seen[n], n, last = i, n + 1, i
+        for _ in range(stop):
+            n += 100
+        return n, last
+
+    @jit.standalone
+    def through(start, stop, step, seen):
+        return go(start, stop, step, seen)
+
+    @jit.standalone
+    def through_by_one(start, stop, seen):
+        return go_by_one(start, stop, seen)
+
+    start, stop, step = numbers
+    seen = np.zeros(20, np.int64)
+    assert seen[: through(start, stop, step, seen)].tolist() == list(range(start, stop, step))
+    some = list(range(start, stop))
+    assert through_by_one(start, stop, seen) == (len(some) + 100 * len(range(stop)), some[-1] if some else -100)
+    assert seen[: len(some)].tolist() == some
 
 
 def test_kernel_apart_after_an_interrupted_compilation(monkeypatch):
