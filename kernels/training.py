@@ -351,8 +351,8 @@ def learn_batch(layers, share, slopes, parameters, gradients, moments, units, X,
         rates = rates_of_step(optimizer, hyper, number)
         update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments, units, rows,
                     layers[0, PART] < rows, thread, threads, sync)  # fmt: skip
-        if threads > 1 and not wait(sync, threads):
-            return number, HALTED, cost
+    if threads > 1 and not wait(sync, threads):  # for the update, and for those who still sum up the loss
+        return number, HALTED, cost
     return number, GOOD, cost
 
 

@@ -89,13 +89,32 @@ def test_bits_do_not_depend_on_the_number_of_threads(all_threads, sizes, rows, b
         assert_same_bits(expected, trained(count, sizes, rows, batch, hidden="tanh", dtype=dtype))
 
 
+@pytest.mark.parametrize(("rows", "batch"), [(90, 37), (10, 1)])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_bits_with_every_loss_and_optimizer(all_threads, loss, optimizer):
+def test_bits_with_every_loss_and_optimizer(all_threads, loss, optimizer, rows, batch):
     settings = {"loss": loss, "output": LOSSES[loss], "optimizer": optimizer}
-    expected = trained(1, (11, 19, 5), 90, 37, **settings)
+    expected = trained(1, (11, 19, 5), rows, batch, **settings)
     for count in COUNTS:
-        assert_same_bits(expected, trained(count, (11, 19, 5), 90, 37, **settings))
+        assert_same_bits(expected, trained(count, (11, 19, 5), rows, batch, **settings))
+
+
+@pytest.mark.parametrize("frozen", [[], [1], [2], [1, 3], [1, 2, 3]])
+def test_bits_of_single_observations(all_threads, frozen):
+    """One thread has a way of its own with them: with frozen layers and with weights of 0, which are no steps, too."""
+    X, y = data(9, 70, 12)
+    weights = np.arange(12) % 3
+
+    def learn(count):
+        net = fastprop.Network([9, 20, 8, 70], output="softmax", seed=3, threads=count)
+        net.frozen, rule = frozen, fastprop.Adam(0.01)
+        history = net.fit(X, y.argmax(axis=1), optimizer=rule, epochs=2, batch_size=1, sample_weight=weights)
+        return [net.get_parameters(), rule._moments, np.array(history.loss), np.array(rule._steps)]
+
+    expected = learn(1)
+    assert expected[-1] == 16
+    for count in COUNTS:
+        assert_same_bits(expected, learn(count))
 
 
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
@@ -189,32 +208,35 @@ def test_small_work_stays_on_one_thread():
 # Bad data, divergence, errors
 
 
+@pytest.mark.parametrize("batch", [16, 1])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_bad_input_is_refused_at_any_number(all_threads, count):
+def test_bad_input_is_refused_at_any_number(all_threads, count, batch):
     for sizes in ((4, 8, 1), (300, 8, 1)):  # rows shared out, and columns
         X, y = data(sizes[0], 1, 64)
         net = fastprop.Network(sizes, seed=0, threads=count)
         before = net.get_parameters()
         X[37, 2] = np.nan
         with pytest.raises(ValueError, match=r"X must be finite, got nan at row 37, column 2"):
-            net.fit(X, y, batch_size=16)
+            net.fit(X, y, batch_size=batch)
         assert_same_bits([before], [net.get_parameters()])
         X[37, 2], y[5] = 0, np.inf
         with pytest.raises(ValueError, match="y must be finite, got inf at row 5"):
-            net.fit(X, y, batch_size=16)
+            net.fit(X, y, batch_size=batch)
         y[5] = 0
-        net.fit(X, y, batch_size=16)
+        net.fit(X, y, batch_size=batch)
 
 
+@pytest.mark.parametrize(("batch", "rate"), [(32, 1.0), (1, 1e-3)])
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_divergence_goes_back_to_the_last_good_epoch(all_threads, count):
+def test_divergence_goes_back_to_the_last_good_epoch(all_threads, count, batch, rate):
     X, y = data(300, 1, 64)
     net = fastprop.Network([300, 8, 1], seed=0, threads=count)
     with pytest.raises(fastprop.DivergenceError) as caught:
-        net.fit(X, 1e3 * y, optimizer=fastprop.SGD(1.0), epochs=50)
+        net.fit(X, 1e3 * y, optimizer=fastprop.SGD(rate), epochs=50, batch_size=batch)
+    assert caught.value.step < 64 // batch
     twin = fastprop.Network([300, 8, 1], seed=0)
     if caught.value.epoch:
-        twin.fit(X, 1e3 * y, optimizer=fastprop.SGD(1.0), epochs=caught.value.epoch)
+        twin.fit(X, 1e3 * y, optimizer=fastprop.SGD(rate), epochs=caught.value.epoch, batch_size=batch)
     assert_same_bits([twin.get_parameters()], [net.get_parameters()])
 
 
