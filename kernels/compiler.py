@@ -215,18 +215,18 @@ class EntryLibrary(JITCodeLibrary):
         _optimize(module, self._codegen._tm, self.unrolled)
 
     def _finalize_final_module(self):
-        self._machine_code = self._codegen._tm.emit_object(self._final_module)
+        self._object = self._codegen._tm.emit_object(self._final_module)
         kernels = list(self._apart)
         for kernel in kernels:  # grows while it is read
             kernels += [callee for callee in kernel.apart if callee not in kernels]
         self.kernels = {k.name_in_memory: k.machine_code for k in reversed(kernels) if k.withdraw()}
         self.kernels |= {k.name_in_memory: k.machine_code for k in kernels}  # what the second thread has begun
         load(self.kernels, self._codegen)
-        self._compiled_object = self._machine_code  # for the engine, which takes it away
+        self._compiled_object = self._object  # for the engine, which takes it away
         super()._finalize_final_module()
 
     def _get_compiled_object(self):
-        return self._machine_code
+        return self._object
 
 
 class FormulaLibrary(_Uncompiled, JITCodeLibrary):
@@ -464,8 +464,8 @@ def _short_cuts():
             refreshed.add(context)
 
     def load_registries(context):
-        """Look only where kernels find what they need, and where Numba has looked before; that is quicker by the import
-        of SciPy, for the linear algebra of arrays."""
+        """Look where kernels find what they need, and where Numba has looked before. It would import much more, among
+        that SciPy for the linear algebra of arrays."""
         from numba.cpython import builtins, mathimpl, numbers, rangeobj, tupleobj  # noqa: F401
         from numba.np import arrayobj  # noqa: F401
 
