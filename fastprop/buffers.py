@@ -26,6 +26,14 @@ def aligned_zeros(count: int, dtype: np.dtype) -> np.ndarray:
     return raw[start : start + count * dtype.itemsize].view(dtype)
 
 
+def on_its_own_lines(table: np.ndarray) -> np.ndarray:
+    """A copy that shares no cache line with anything else: what a thread writes next to it would slow down others."""
+    line = ALIGNMENT // table.itemsize
+    copy = aligned_zeros(-(-table.size // line) * line, table.dtype)[: table.size].reshape(table.shape)
+    copy[...] = table
+    return copy
+
+
 def stride_of(width: int, dtype: np.dtype) -> int:
     """Elements from one row to the next: whole cache lines, and no multiple of 4 KiB, whose rows share one L1 set."""
     per_line = ALIGNMENT // dtype.itemsize
@@ -96,11 +104,11 @@ class Units:
             if 0 in self._dropped:
                 place(0, column.OUT, inputs)
             place(0, column.SCRATCH, scratch)
-            own = table.copy()
+            own = on_its_own_lines(table)
             for m in range(1, len(table) - 1):
                 if table[m, column.ACTIVATION] in KNOWN_BY_A:
                     own[m, column.Z] = own[m, column.A]
-            self.tables.append((own, own.copy()))
+            self.tables.append((own, on_its_own_lines(own)))
         self.data = aligned_zeros(end, self.dtype)
         self.layers[...] = table
         for name in (column.A, column.SCRATCH):

@@ -161,7 +161,7 @@ class Network:
         self._snapshot = aligned_zeros(0, self._dtype)
         self._progress = memoryview(np.zeros(training.PROGRESS, np.int64))  # twice as fast as the array, by the number
         self._kept: tuple[tuple, tuple] = ((), ())
-        self._sync = aligned_zeros(barrier.SYNC, np.dtype(np.int64))
+        self._sync = aligned_zeros(barrier.SPEEDS + barrier.LINE, np.dtype(np.int64))
         self._step_loss = np.zeros(1)
         self._no_costs = np.empty(0)
         self._no_order = np.empty(0, np.int64)
@@ -556,7 +556,7 @@ class Network:
             ):  # fmt: skip
                 rule._steps += 1
             else:
-                self._sync[:] = 0
+                self._sync[: barrier.SPEEDS] = 0
                 layer = self._layer_at_fault()
                 self._restore(rule, fresh)
                 raise DivergenceError(
@@ -1011,6 +1011,8 @@ class Network:
         """Make ready for training; return whether the optimizer was a fresh one."""
         self._rows, self._has_gradients = 0, False
         part = self._units.share_out(batch, self._store.data.size, threads)
+        if len(self._sync) < barrier.SPEEDS + barrier.LINE * threads:
+            self._sync = aligned_zeros(barrier.SPEEDS + barrier.LINE * threads, self._sync.dtype)
         if batch > min(part, DEPTH_BLOCK) or rule._stores_gradients:
             self._store.reserve_gradients()
         state = self._progress
@@ -1041,7 +1043,7 @@ class Network:
                 *middle, losses, epochs, steps, thread, threads, self._sync,
             )  # fmt: skip
 
-        self._sync[:] = 0
+        self._sync[: barrier.SPEEDS] = 0
         together(threads, work, self._give_up)
         return costs[0]
 
@@ -1119,7 +1121,7 @@ class Network:
         """Put everything back to the end of the last good epoch, and return what to raise."""
         state, n = self._progress, len(inputs)
         status = state[training.STATUS]
-        self._sync[:] = 0
+        self._sync[: barrier.SPEEDS] = 0
         step, layer = min(state[training.POSITION], n - 1) // batch, 0
         if status == training.BAD_PARAMETERS:  # before the first step: there is nothing to put back
             if fresh:

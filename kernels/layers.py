@@ -23,4 +23,5 @@ DROPOUT = 13  # a unit is dropped where 32 random bits are below this
 NUMBERS = 14  # of the random numbers of an observation, the first for this layer; in row L their count
 FROZEN = 15  # 1 where W^(m) and b^(m) are not updated; in row 0 the number of such layers before the first other one
 PART = 16  # rows of a batch that go through the network together (row 0)
-COLUMNS = 17
+LOW, HIGH = 17, 18  # rows LOW..HIGH-1 of W^(m) are the thread's to update; in row 0 the same of a batch, of WHOLE rows
+COLUMNS = 19

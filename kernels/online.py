@@ -56,18 +56,17 @@ def delta_row(layers, m, p, parameters, units):
 
 
 @njit
-def update_row(layers, m, first, end, optimizer, rates, hyper, parameters, moments, units):
-    """Update rows first..end-1 of W^(m) from ∂C/∂W^(m) = a^(m-1) δ^(m)ᵀ, and with the last one b^(m) from ∂C/∂b^(m) =
-    δ^(m), a piece at a time."""
+def update_row(layers, m, optimizer, rates, hyper, parameters, moments, units):
+    """Update W^(m) from ∂C/∂W^(m) = a^(m-1) δ^(m)ᵀ and b^(m) from ∂C/∂b^(m) = δ^(m), a piece at a time."""
     depth, a, g = layers[m - 1, WIDTH], layers[m - 1, OUT], layers[0, SCRATCH] + SCRATCH_GRADIENT // itemsize(units)
     stride, delta, w = layers[m, STRIDE], layers[m, DELTA], layers[m, WEIGHTS]
     if optimizer == SGD and rates[2] == 0 and hyper[REGULARIZED] == 0:
-        descend(rates[1], units, a, delta, parameters, w, stride, first, end, depth)
+        descend(rates[1], units, a, delta, parameters, w, stride, depth)
         return
     for k in range(0, stride, PIECE_COLUMNS):
         columns = min(PIECE_COLUMNS, stride - k)
-        for j in range(first, end, PIECE_ROWS):
-            rows = min(PIECE_ROWS, end - j)
+        for j in range(0, depth, PIECE_ROWS):
+            rows = min(PIECE_ROWS, depth - j)
             row = g
             for i in range(j, j + rows):
                 outer(units, delta + k, broadcast(units, a + i), row, columns)
@@ -80,14 +79,14 @@ def update_row(layers, m, first, end, optimizer, rates, hyper, parameters, momen
 
 
 @njit(inline=True)
-def descend(rate, units, a, delta, parameters, w, stride, first, end, depth):
+def descend(rate, units, a, delta, parameters, w, stride, depth):
     """The update of plain gradient descent, the smallest step there is: its gradients stay in registers."""
-    rate, k, vector, last = splat(parameters, -rate), 0, lanes(units), end == depth
+    rate, k, vector = splat(parameters, -rate), 0, lanes(units)
     while k + 4 * vector <= stride:
         d0, d1 = load(units, delta + k), load(units, delta + k + vector)
         d2, d3 = load(units, delta + k + 2 * vector), load(units, delta + k + 3 * vector)
-        at = w + first * stride + k
-        for j in range(first, end + last):  # b^(m) is the row after the last one of W^(m), and its a is 1
+        at = w + k
+        for j in range(depth + 1):  # b^(m) is the row after the last one of W^(m), and its a is 1
             factor = broadcast(units, a + j) if j < depth else splat(units, 1.0)
             store(parameters, at, fma(rate, d0 * factor, load(parameters, at)))
             store(parameters, at + vector, fma(rate, d1 * factor, load(parameters, at + vector)))
@@ -96,12 +95,11 @@ def descend(rate, units, a, delta, parameters, w, stride, first, end, depth):
             at += stride
         k += 4 * vector
     for i in range(k, stride, vector):
-        slope, at = load(units, delta + i), w + first * stride + i
-        for j in range(first, end):
+        slope, at = load(units, delta + i), w + i
+        for j in range(depth):
             store(parameters, at, fma(rate, slope * broadcast(units, a + j), load(parameters, at)))
             at += stride
-        if last:
-            store(parameters, at, fma(rate, slope, load(parameters, at)))
+        store(parameters, at, fma(rate, slope, load(parameters, at)))
 
 
 @njit(inline=True)

@@ -624,6 +624,20 @@ def spin(typingctx):
 
 
 @intrinsic
+def ticks(typingctx):
+    """A clock of the processor's that runs evenly, in units of its own; 0 where none is known."""
+
+    def codegen(context, builder, sig, args):
+        if _X86:
+            return _call(builder, "llvm.readcyclecounter", _i64, [])
+        if _ARM:
+            return builder.asm(ir.FunctionType(_i64, []), "mrs $0, cntvct_el0", "=r", [], True)
+        return _i64(0)
+
+    return types.int64(), codegen
+
+
+@intrinsic
 def flush_subnormals(typingctx):
     """From here on, in this thread, a subnormal number counts as 0. Returns what `restore_subnormals` takes.
 

@@ -16,7 +16,18 @@ import numpy as np
 from numba import types
 
 from .activations import multiply_by_slope
-from .barrier import WRONG_INPUTS, WRONG_PARAMETERS, WRONG_TARGETS, border, wait
+from .barrier import (
+    OF_BATCH,
+    OF_WEIGHTS,
+    WHOLE,
+    WRONG_INPUTS,
+    WRONG_PARAMETERS,
+    WRONG_TARGETS,
+    border,
+    note_speed,
+    share_of,
+    wait,
+)
 from .batches import all_finite, gather_inputs, gather_targets, total_weight, weigh_rows
 from .dropout import drop, drop_deltas
 from .jit import njit
@@ -24,6 +35,8 @@ from .layers import (
     ACTIVATION,
     DELTA,
     FROZEN,
+    HIGH,
+    LOW,
     NUMBERS,
     OUT,
     PART,
@@ -51,7 +64,7 @@ from .products import (
 )
 from .random import permute
 from .schedules import WATCHING, watch
-from .simd import TILE_ROWS, View, flush_subnormals, lanes, load, restore_subnormals, store
+from .simd import TILE_ROWS, View, flush_subnormals, lanes, load, restore_subnormals, store, ticks
 from .updates import CLIP_NORM, rates_of_step, scale, sum_of_squares, update
 
 # What ``train`` keeps in ``progress`` (int64) from one call to the next.
@@ -131,24 +144,34 @@ def delta_pass(layers, slopes, parameters, units, rows, batch):
             drop_deltas(layers, m, units, rows)
 
 
-@njit(inline=True)
-def rows_of_thread(layers, m, thread, threads):
-    """The rows of W^(m) that a thread updates, first..end-1; none of a frozen layer."""
-    if layers[m, FROZEN] != 0:
-        return NONE, NONE
-    depth = layers[m - 1, WIDTH]
-    if threads == 1:
-        return NONE, depth
-    return border(depth, TILE_ROWS, thread, threads), border(depth, TILE_ROWS, thread + 1, threads)
+@njit
+def in_halves(layers, part, threads):
+    """Whether the sum z^(1) is taken in two halves by two groups of threads: where W^(1) has more rows than there are
+    observations, each thread then reads only those of them that it updates, which stay in its core's cache."""
+    return threads % 2 == 0 and part < layers[0, WIDTH] and middle(layers, ONE) < layers[0, WIDTH]
+
+
+@njit(inline=False)
+def share_out(layers, thread, threads, sync):
+    """Note in the thread's table which rows of a batch are its own, and which rows of each W that is not frozen."""
+    layers[0, LOW], layers[0, HIGH] = share_of(sync, OF_BATCH, thread, threads)
+    low, high = share_of(sync, OF_WEIGHTS, thread, threads)
+    for m in range(1, len(layers)):
+        depth, start, stop, whole = layers[m - 1, WIDTH], low, high, WHOLE
+        if m == 1 and in_halves(layers, layers[0, PART], threads):
+            start, stop, whole = thread, thread + 1, threads
+        if layers[m, FROZEN] != 0:
+            depth = NONE
+        layers[m, LOW] = border(depth, TILE_ROWS, start, whole)
+        layers[m, HIGH] = border(depth, TILE_ROWS, stop, whole)
 
 
 @njit
-def gradient_pass(layers, gradients, units, rows, begun, thread, threads):
+def gradient_pass(layers, gradients, units, rows, begun):
     """Add some rows of a batch to the gradients of the thread's rows of every W^(m); the first ones overwrite."""
     for m in range(len(layers) - 1, 0, -1):
-        first, end = rows_of_thread(layers, m, thread, threads)
-        if first != end:
-            weight_gradient(layers, m, first, end, gradients, units, rows, begun)
+        if layers[m, LOW] < layers[m, HIGH]:
+            weight_gradient(layers, m, layers[m, LOW], layers[m, HIGH], gradients, units, rows, begun)
 
 
 @njit
@@ -162,13 +185,13 @@ def update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments,
     """
     clipped = hyper[CLIP_NORM] != math.inf
     if (rows > DEPTH_BLOCK or clipped) and not summed:  # which is handed on, because Numba makes a version for False
-        gradient_pass(layers, gradients, units, rows, summed, thread, threads)
+        gradient_pass(layers, gradients, units, rows, summed)
         summed = True
     if clipped:
         update_clipped(layers, optimizer, rates, hyper, parameters, gradients, moments, thread, threads, sync)
         return
     for m in range(len(layers) - 1, 0, -1):
-        first, end = rows_of_thread(layers, m, thread, threads)
+        first, end = layers[m, LOW], layers[m, HIGH]
         if first == end:
             continue
         if summed:
@@ -195,7 +218,7 @@ def update_clipped(layers, optimizer, rates, hyper, parameters, gradients, momen
     """
     row = len(parameters)
     for m in range(1, len(layers)):
-        first, end = rows_of_thread(layers, m, thread, threads)
+        first, end = layers[m, LOW], layers[m, HIGH]
         for j in range(first, end + (end == layers[m - 1, WIDTH])):  # b^(m) is the row after the last one of W^(m)
             at = layers[m, WEIGHTS] + j * layers[m, STRIDE]
             gradients[row + j] = sum_of_squares(gradients, at, at + layers[m, STRIDE])
@@ -210,7 +233,7 @@ def update_clipped(layers, optimizer, rates, hyper, parameters, gradients, momen
         total += gradients[j]
     norm = math.sqrt(total)
     for m in range(1, len(layers)):
-        first, end = rows_of_thread(layers, m, thread, threads)
+        first, end = layers[m, LOW], layers[m, HIGH]
         if first == end:
             continue
         if norm > hyper[CLIP_NORM]:
@@ -275,9 +298,7 @@ def learn_rows(layers, slopes, parameters, moments, units, X, targets, labels, l
             rates = rates_of_step(optimizer, hyper, number)
             for m in range(last, layers[0, FROZEN], -1):
                 if layers[m, FROZEN] == 0:
-                    update_row(
-                        layers, m, NONE, layers[m - 1, WIDTH], optimizer, rates, hyper, parameters, moments, units
-                    )
+                    update_row(layers, m, optimizer, rates, hyper, parameters, moments, units)
         losses[epoch] += cost / n
     return end, number, GOOD, cost
 
@@ -293,16 +314,18 @@ def learn_batch(layers, share, slopes, parameters, gradients, moments, units, X,
     numbers, last = layers[len(layers) - 1, NUMBERS], len(layers) - 1
     rows, done, cost, status = end - begin, 0, 0.0, GOOD
     total = total_weight(weights, order, begin, rows)
+    clock = ticks()  # how long the thread works on rows of the batch and on rows of W, not how long it waits
+    rows_there, time_there, time_update = 0, np.int64(0), np.int64(0)
     while done < rows and status == GOOD:
         part, here = min(layers[0, PART], rows - done), begin + done
         drawn = counter - (len(X) - here) * numbers
         # The thread's rows of this part of the batch, there and back. But where W^(1) has more rows than the part,
         # only those rows of it that the thread updates, its half of the sum z^(1), which stays with it: the others'
         # would come from another core at every step.
-        first, until = border(part, GRAIN, thread, threads), border(part, GRAIN, thread + 1, threads)
+        first, until = border(part, GRAIN, layers[0, LOW], WHOLE), border(part, GRAIN, layers[0, HIGH], WHOLE)
         mine, start, m, half = layers, here + first, 1, middle(layers, ONE)
         lower, upper = 0, layers[0, WIDTH]
-        halves = threads % 2 == 0 and part < upper and half < upper
+        halves = in_halves(layers, part, threads)
         if halves:
             lower, upper = (0, half) if 2 * thread < threads else (half, upper)
         if not gather_inputs(layers, X, order, here, part, lower, upper, units):
@@ -319,6 +342,7 @@ def learn_batch(layers, share, slopes, parameters, gradients, moments, units, X,
                 forward_product(share, ONE, lower, upper, slopes[1], parameters, units, high_row - low_row)
                 if not wait(sync, threads):
                     return number, HALTED, cost
+                clock = ticks()
             take_share(layers, share, first)
             if halves:
                 finish(share, ONE, slopes[1], units, until - first)
@@ -329,8 +353,11 @@ def learn_batch(layers, share, slopes, parameters, gradients, moments, units, X,
         weigh_rows(mine, weights, total, order, start, until - first, units)
         output_error(mine, loss, loss_parameter, slopes[last], units, until - first)
         delta_pass(mine, slopes, parameters, units, until - first, rows)
-        if threads > 1 and not wait(sync, threads):
-            return number, HALTED, cost
+        if threads > 1:
+            rows_there, time_there = rows_there + until - first, time_there + ticks() - clock
+            if not wait(sync, threads):
+                return number, HALTED, cost
+            clock = ticks()
         cost = total_loss(layers, units, part, cost)
         if sync[WRONG_INPUTS] != 0:
             status = BAD_INPUT
@@ -339,9 +366,12 @@ def learn_batch(layers, share, slopes, parameters, gradients, moments, units, X,
         elif not math.isfinite(cost):
             status = DIVERGED
         elif part < rows:
-            gradient_pass(layers, gradients, units, part, done > 0, thread, threads)
-            if threads > 1 and not wait(sync, threads):
-                return number, HALTED, cost
+            gradient_pass(layers, gradients, units, part, done > 0)
+            if threads > 1:
+                time_update += ticks() - clock
+                if not wait(sync, threads):
+                    return number, HALTED, cost
+                clock = ticks()
         done += part
     if status != GOOD:
         return number, status, cost
@@ -351,8 +381,16 @@ def learn_batch(layers, share, slopes, parameters, gradients, moments, units, X,
         rates = rates_of_step(optimizer, hyper, number)
         update_pass(layers, optimizer, rates, hyper, parameters, gradients, moments, units, rows,
                     layers[0, PART] < rows, thread, threads, sync)  # fmt: skip
-    if threads > 1 and not wait(sync, threads):  # for the update, and for those who still sum up the loss
-        return number, HALTED, cost
+    if threads > 1:
+        if total > 0:
+            numbers_of_w = 0
+            for m in range(1, last + 1):
+                numbers_of_w += (layers[m, HIGH] - layers[m, LOW]) * layers[m, STRIDE]
+            note_speed(sync, OF_BATCH, thread, rows_there, time_there)
+            note_speed(sync, OF_WEIGHTS, thread, numbers_of_w, time_update + ticks() - clock)
+        if not wait(sync, threads):  # for the update, and for those who still sum up the loss
+            return number, HALTED, cost
+        share_out(layers, thread, threads, sync)
     return number, GOOD, cost
 
 
@@ -393,11 +431,12 @@ def step(layers, optimizer, hyper, number, parameters, gradients, moments, snaps
     subnormals = flush_subnormals()
     good = keep(parameters, moments, snapshot, NONE, ONE, sync)
     rates = rates_of_step(optimizer, hyper, number)
+    share_out(layers, NONE, ONE, sync)
     if hyper[CLIP_NORM] != math.inf:
         update_clipped(layers, optimizer, rates, hyper, parameters, gradients, moments, NONE, ONE, sync)
     else:
         for m in range(1, len(layers)):
-            first, end = rows_of_thread(layers, m, NONE, ONE)
+            first, end = layers[m, LOW], layers[m, HIGH]
             if first < end:
                 update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments)
     restore_subnormals(subnormals)
@@ -445,6 +484,8 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
     subnormals = flush_subnormals()
     n, numbers = len(X), layers[len(layers) - 1, NUMBERS]
     alone = batch == 1 and threads == 1 and numbers == 0 and hyper[CLIP_NORM] == math.inf
+    if not alone:
+        share_out(layers, thread, threads, sync)
     epoch, position, number = progress[EPOCH], progress[POSITION], progress[STEPS]
     counter, good_number, status, cost = progress[COUNTER], progress[GOOD_STEPS], GOOD, 0.0
     if epoch == 0 and position == 0 and not keep(parameters, moments, snapshot, thread, threads, sync):

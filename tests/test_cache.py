@@ -316,12 +316,20 @@ def test_kernel_apart_is_made_once_and_in_a_second_thread(monkeypatch):
     assert len(made) == 2
 
 
-def test_both_threads_make_kernels_apart(monkeypatch):
-    """What the second thread has not begun when the entry is ready is not waited for."""
+def difference_apart():
+    """A kernel that nothing has compiled yet."""
 
     @jit.njit(apart=True)
     def difference(x):
         return x[0] - x[1]
+
+    return difference
+
+
+def test_both_threads_make_kernels_apart(monkeypatch):
+    """What the second thread has not begun when the entry is ready is not waited for."""
+
+    difference = difference_apart()
 
     @entry
     def both(parameters):
@@ -388,9 +396,7 @@ def test_loops(numbers):
 def test_kernel_apart_after_an_interrupted_compilation(monkeypatch):
     """What LLVM had not begun is made when the next entry needs it."""
 
-    @jit.njit(apart=True)
-    def difference(x):
-        return x[0] - x[1]
+    difference = difference_apart()
 
     @entry
     def negated(parameters):

@@ -175,6 +175,20 @@ def test_subnormal_numbers_count_as_zero_until_they_are_restored(dtype):
 
 
 @compiled
+def ticks_over(n):
+    start, x = ticks(), 1.0
+    for _ in range(n):
+        x = math.sqrt(x + n)
+    return ticks() - start, x
+
+
+@pytest.mark.skipif(not (simd._X86 or simd._ARM), reason="no clock of this processor's is known")
+def test_ticks_go_on():
+    times = [min(ticks_over(n)[0] for _ in range(20)) for n in (1000, 100_000)]
+    assert 0 < 20 * times[0] < times[1]
+
+
+@compiled
 def prefetch_anything(x):
     prefetch(x, -1000)
     prefetch_l2(x, 10**9)

@@ -1,5 +1,6 @@
 """One loop on several threads, and many networks at once: the same bits, no aborts, no hangs."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -10,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from fastprop.kernels import barrier
+from fastprop.kernels import barrier, jit
 
 import fastprop
 import fastprop.network
@@ -244,7 +245,7 @@ def test_divergence_goes_back_to_the_last_good_epoch(all_threads, count, batch, 
 
 
 def test_an_error_in_one_thread_reaches_the_caller_and_the_others_return():
-    sync = np.zeros(barrier.SYNC, np.int64)
+    sync = np.zeros(barrier.SPEEDS, np.int64)
     wait = _standalone_wait()
 
     def give_up():
@@ -274,12 +275,130 @@ def test_fewer_threads_where_the_system_grants_no_more(monkeypatch):
 
 
 def _standalone_wait():
-    from fastprop.kernels import jit
-
     def wait(sync, count):
         return barrier.wait(sync, count)
 
     return jit.standalone(wait)
+
+
+# Who gets how much
+
+
+@pytest.fixture(scope="module")
+def note():
+    def note(sync, kind, thread, done, time):
+        barrier.note_speed(sync, kind, thread, done, time)
+
+    compiled = jit.standalone(note)
+    return lambda sync, *rest: compiled(sync, *map(np.int64, rest))
+
+
+@pytest.fixture(scope="module")
+def shares():
+    def share(sync, kind, thread, threads):
+        return barrier.share_of(sync, kind, thread, threads)
+
+    compiled = jit.standalone(share)
+    return lambda sync, kind, count: [
+        compiled(sync, np.int64(kind), np.int64(thread), np.int64(count)) for thread in range(count)
+    ]
+
+
+def lines(count):
+    return np.zeros(barrier.SPEEDS + barrier.LINE * count, np.int64)
+
+
+KINDS = [barrier.OF_BATCH, barrier.OF_WEIGHTS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("speeds", [(1, 1), (3, 1), (1, 2, 4), (5, 1, 1, 1, 1, 1, 10**12), (10**12,) * 64, (1,)])
+def test_shares_are_in_proportion_to_the_speeds(shares, kind, speeds):
+    sync = lines(len(speeds))
+    for thread, speed in enumerate(speeds):
+        sync[barrier.SPEEDS + barrier.LINE * thread + kind] = speed
+    found = shares(sync, kind, len(speeds))
+    borders = list(itertools.chain(*found))
+    assert borders[0] == 0
+    assert borders[-1] == barrier.WHOLE
+    assert borders[1:-1:2] == borders[2::2]  # no gap, nothing twice
+    for (low, high), speed in zip(found, speeds, strict=True):
+        assert high - low == pytest.approx(barrier.WHOLE * speed / sum(speeds), abs=1)
+
+
+def test_equal_speeds_share_grains_evenly(shares):
+    sync = lines(3)
+    sync[barrier.SPEEDS :: barrier.LINE] = 77
+    assert [3 * high // barrier.WHOLE for _, high in shares(sync, barrier.OF_BATCH, 3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("count", [1, *COUNTS])
+def test_equal_shares_where_a_speed_is_not_known(shares, note, count):
+    sync = lines(count)
+    for thread in range(count - 1):
+        note(sync, barrier.OF_BATCH, thread, 10 + thread, 1000)
+    for low, high in shares(sync, barrier.OF_BATCH, count):
+        assert high - low == pytest.approx(barrier.WHOLE / count, abs=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shares_become_such_that_all_end_at_once(shares, note, kind):
+    """Two threads of which one takes three times as long over the same, with 5 ticks for what does not depend on it."""
+    sync = lines(2)
+    for _ in range(60):
+        (_, border), _ = shares(sync, kind, 2)
+        rows = 1000 * border // barrier.WHOLE
+        times = 5 + 3 * rows, 5 + (1000 - rows)
+        note(sync, kind, 0, rows, times[0])
+        note(sync, kind, 1, 1000 - rows, times[1])
+    assert times[0] == pytest.approx(times[1], rel=0.1)
+
+
+def test_one_interruption_moves_little_and_a_flutter_nothing(shares, note):
+    sync = lines(2)
+    for thread in range(2):
+        note(sync, barrier.OF_BATCH, thread, 500, 1000)
+    equal = shares(sync, barrier.OF_BATCH, 2)
+    for took in (1010, 990, 1005):
+        note(sync, barrier.OF_BATCH, 0, 500, took)
+        assert shares(sync, barrier.OF_BATCH, 2) == equal
+    note(sync, barrier.OF_BATCH, 0, 500, 10**9)
+    (_, border), _ = shares(sync, barrier.OF_BATCH, 2)
+    assert 0.44 < border / barrier.WHOLE < 0.5
+
+
+def test_a_thread_that_got_nothing_gets_something_again(shares, note):
+    sync = lines(2)
+    sync[barrier.SPEEDS :: barrier.LINE] = 1, 1000
+    sync[barrier.SPEEDS + barrier.SMOOTH :: barrier.LINE] = 8, 1000
+    for _ in range(30):
+        note(sync, barrier.OF_BATCH, 0, 0, 10)
+    (_, border), _ = shares(sync, barrier.OF_BATCH, 2)
+    assert border > barrier.WHOLE / 4
+
+
+@pytest.mark.parametrize("speeds", [(1, 9), (9, 1), (1, 1, 1000), (1000, 1, 1), (3, 1, 5, 2)])
+@pytest.mark.parametrize("sizes", [(30, 70, 3), (300, 33, 5)])
+def test_bits_do_not_depend_on_the_shares(all_threads, sizes, speeds):
+    def learn(count):
+        net = fastprop.Network(sizes, seed=3, threads=count)
+        X, y = data(sizes[0], sizes[-1], 200)
+        rule = fastprop.Adam(0.01)
+        net.fit(X, y, optimizer=rule, epochs=1, batch_size=70)
+        if count > 1:
+            for kind in (*KINDS, barrier.OF_BATCH + barrier.SMOOTH, barrier.OF_WEIGHTS + barrier.SMOOTH):
+                net._sync[barrier.SPEEDS + kind :: barrier.LINE] = np.multiply(speeds, 10**8)
+        net.fit(X, y, optimizer=rule, epochs=2, batch_size=70)
+        return [net.get_parameters(), rule._moments]
+
+    assert_same_bits(learn(1), learn(len(speeds)))
+
+
+def test_a_loop_notes_how_fast_its_threads_are(all_threads):
+    net = fastprop.Network([30, 70, 3], seed=3, threads=3)
+    net.fit(*data(30, 3, 200), epochs=3)
+    speeds = net._sync[barrier.SPEEDS :].reshape(3, -1)
+    assert (speeds[:, KINDS] > 0).all()
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "many", None, True])
