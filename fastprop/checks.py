@@ -84,7 +84,7 @@ def any_array(argument: str, value: Any) -> np.ndarray:
 
 def real_array(argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
     """``value`` as a C-ordered array of ``dtype``: itself where it is one, else cast once."""
-    if type(value) is np.ndarray and value.dtype == dtype:
+    if type(value) is np.ndarray and value.dtype is dtype:
         flags = value.flags
         if flags.c_contiguous and flags.aligned:
             return value  # at once, for online learning

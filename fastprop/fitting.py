@@ -133,7 +133,7 @@ class Run:
         steps = -(-self._steps // 4) if self._pace.trying else self._steps
         began = time.perf_counter()
         cost = network._train(
-            rule, inputs, targets, labels, weights, self._order, batch, self._losses,
+            inputs, targets, labels, weights, self._order, batch, self._losses,
             done + 1 if self._one_by_one else self.epochs, min([steps, *(k - before % k for k in self._periods)]),
             self._pace.threads,
         )  # fmt: skip
@@ -165,15 +165,14 @@ class Run:
     def _measure(self, prefix: str, data: Data) -> None:
         """Metrics, and the loss of validation data, after an epoch."""
         network, (inputs, targets, labels, weights, y) = self.network, data
-        outputs = np.empty((len(inputs), network.sizes[-1]), network.dtype) if self.metrics else None
+        outputs = np.empty((len(inputs) if self.metrics else 0, network.sizes[-1]), network.dtype)
         if prefix:
-            loss = network._infer(inputs, outputs, (targets, labels, weights))
+            loss = network._loss_of(inputs, outputs, targets, labels, weights)
             self.history.validation_loss.append(loss)
             schedules.watch.py_func(self.optimizer._hyper, loss)
         elif self.metrics:
-            network._infer(inputs, outputs)
-        if outputs is not None:
-            outputs.flags.writeable = False  # one metric must not spoil the others
+            network._infer(inputs, outputs, network._no_goals, 1.0, network._no_costs)
+        outputs.flags.writeable = False  # one metric must not spoil the others
         for name, metric in self.metrics.items():
             self.history.metrics[prefix + name].append(float(metric(y, outputs)))
 

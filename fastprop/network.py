@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -141,7 +141,7 @@ class Network:
         self._store = Parameters(self._sizes, [f._code(self._dtype) for f in functions], self._dtype)
         self._layout = self._sizes, self._dtype.name  # what an optimizer's moments are laid out for
         self._units = Units(self._store.layers, self._dtype, self._dropout)
-        self._inference = [Units(self._store.layers, self._dtype)]  # one for each thread
+        self._inference: dict[int, tuple[Units, tuple]] = {}  # for each thread, and what it hands to the kernel
         self._paces: dict[tuple[int, int], Pace] = {}
         self._slopes = np.array([0.0] + [f._parameter for f in functions])
         self._weights = self._store.weights(self._store.data)
@@ -160,7 +160,7 @@ class Network:
         self._inference_span = calls * self._inference_rows
         self._snapshot = aligned_zeros(0, self._dtype)
         self._progress = memoryview(np.zeros(training.PROGRESS, np.int64))  # twice as fast as the array, by the number
-        self._kept: tuple[tuple, tuple] = ((), ())
+        self._kept: tuple[Any, tuple] = None, ()  # the kernel of training, and what stays the same from step to step
         self._sync = aligned_zeros(barrier.SPEEDS + barrier.LINE, np.dtype(np.int64))
         self._step_loss = np.zeros(1)
         self._no_costs = np.empty(0)
@@ -550,19 +550,22 @@ class Network:
         with self._alone:
             fresh = self._prepare(rule)
             gradients = self._store.gradients
-            if training.step[self._dtype](
+            status = training.step[self._dtype](
                 self._store.layers, rule._code, rule._hyper, rule._steps + 1, self._store.data,
                 gradients.copy() if rule._changes_gradients else gradients, rule._moments, self._snapshot, self._sync,
-            ):  # fmt: skip
+            )  # fmt: skip
+            if status == training.GOOD:
                 rule._steps += 1
-            else:
-                self._sync[: barrier.SPEEDS] = 0
-                layer = self._layer_at_fault()
-                self._restore(rule, fresh)
-                raise DivergenceError(
-                    f"the update would make a parameter of layer {layer} NaN or infinite; nothing was changed",
-                    epoch=0, step=0, layer=layer, history=History(),
-                )  # fmt: skip
+                return
+            self._sync[: barrier.SPEEDS] = 0
+            if status == training.BAD_PARAMETERS:
+                raise self._bad_parameters(rule, fresh)
+            layer = self._layer_at_fault()
+            self._restore(rule, fresh)
+            raise DivergenceError(
+                f"the update would make a parameter of layer {layer} NaN or infinite; nothing was changed",
+                epoch=0, step=0, layer=layer, history=History(),
+            )  # fmt: skip
 
     # Training.
 
@@ -603,18 +606,17 @@ class Network:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an Optimizer, whose state goes on from step to step, got {optimizer!r}")
         optimizer._check(self)
-        inputs, targets, labels = self._data("X", X, "y", y)
-        weights = self._weights_of(sample_weight, len(inputs))
+        inputs = checks.matrix("X", X, self._sizes[0], self._dtype)
         n = len(inputs)
+        targets, labels = self._targets("y", y, n)
+        weights = self._no_weights if sample_weight is None else self._weights_of(sample_weight, n)
         alone = self._alone  # without a "with", whose calls would take a tenth of the time of a small step
         if not alone.acquire(False):
             alone.refuse()
         try:
             threads = 1 if self._threads == 1 else self._worthwhile(n, 1, self._most)
             fresh = self._begin(optimizer, n, threads)
-            cost = self._train(
-                optimizer, inputs, targets, labels, weights, self._no_order, n, self._step_loss, 1, 1, threads
-            )
+            cost = self._train(inputs, targets, labels, weights, self._no_order, n, self._step_loss, 1, 1, threads)
             if self._progress[training.STATUS] == training.GOOD:
                 self._end(optimizer)
                 return cost
@@ -868,7 +870,7 @@ class Network:
         alone = self._alone  # as in ``train_step``
         taken = alone.acquire(False) or alone.within()
         try:
-            self._infer(inputs, outputs)
+            self._infer(inputs, outputs, self._no_goals, 1.0, self._no_costs)
         finally:
             if taken:
                 alone.release()
@@ -904,7 +906,7 @@ class Network:
         inputs, targets, labels = self._data("X", X, "y", y)
         weights = self._weights_of(sample_weight, len(inputs))
         with self._alone.or_within():
-            return self._infer(inputs, self._no_targets, (targets, labels, weights))
+            return self._loss_of(inputs, self._no_targets, targets, labels, weights)
 
     # Elsewhere.
 
@@ -1008,114 +1010,108 @@ class Network:
         return self._paces[rows, most]
 
     def _begin(self, rule: Optimizer, batch: int, threads: int) -> bool:
-        """Make ready for training; return whether the optimizer was a fresh one."""
+        """Make ready for training; return whether the optimizer was a fresh one.
+
+        The kernel and those of its arguments that stay the same from step to step are kept, for one row at a time.
+        """
         self._rows, self._has_gradients = 0, False
         part = self._units.share_out(batch, self._store.data.size, threads)
-        if len(self._sync) < barrier.SPEEDS + barrier.LINE * threads:
+        if threads > 1 and len(self._sync) < barrier.SPEEDS + barrier.LINE * threads:
             self._sync = aligned_zeros(barrier.SPEEDS + barrier.LINE * threads, self._sync.dtype)
         if batch > min(part, DEPTH_BLOCK) or rule._stores_gradients:
             self._store.reserve_gradients()
-        state = self._progress
+        state, head, fresh = self._progress, self._kept[1], False
         state[training.EPOCH] = state[training.POSITION] = 0
-        state[training.STEPS] = state[training.GOOD_STEPS] = rule._steps
-        state[training.COUNTER] = self._counter
-        return self._prepare(rule)
-
-    def _end(self, rule: Optimizer) -> None:
-        """Take over how far the kernel came."""
-        rule._steps = self._progress[training.STEPS]
-        self._counter = self._progress[training.COUNTER]
-
-    def _train(self, rule, inputs, targets, labels, weights, order, batch, losses, epochs, steps, threads) -> float:
-        entry = training.train[self._dtype]
-        head, middle = self._kernel_arguments(rule)
-        low, high = self._domain
-        if threads == 1:
-            return entry(
-                *head, inputs, targets, labels, low, high, weights, order, batch, *middle, losses, epochs, steps,
-                0, 1, self._sync,
-            )  # fmt: skip
-        costs = {}
-
-        def work(thread: int, threads: int) -> None:
-            costs[thread] = entry(
-                *self._units.tables[thread], *head[2:], inputs, targets, labels, low, high, weights, order, batch,
-                *middle, losses, epochs, steps, thread, threads, self._sync,
-            )  # fmt: skip
-
-        self._sync[: barrier.SPEEDS] = 0
-        together(threads, work, self._give_up)
-        return costs[0]
-
-    def _kernel_arguments(self, rule: Optimizer) -> tuple[tuple, tuple]:
-        """Arguments of the kernel that stay the same from step to step, kept for one row at a time."""
-        head, middle = self._kept
+        state[training.STEPS], state[training.COUNTER] = rule._steps, self._counter
         if not (
             head
             and head[7] is self._units.data
             and head[5] is rule._moments
             and head[4] is self._store.gradients
             and head[6] is self._snapshot
-            and middle[4] is rule._hyper
+            and head[14] is rule._hyper
         ):
+            fresh = self._prepare(rule)
             head = (
                 *self._units.tables[0], self._slopes, self._store.data, self._store.gradients, rule._moments,
-                self._snapshot, self._units.data,
+                self._snapshot, self._units.data, *self._domain, self._key, *self._loss_numbers, rule._code,
+                rule._hyper, state.obj,
             )  # fmt: skip
-            middle = self._key, *self._loss_numbers, rule._code, rule._hyper, self._progress.obj
-            self._kept = head, middle
-        return self._kept
+            self._kept = training.train[self._dtype], head
+        return fresh
+
+    def _end(self, rule: Optimizer) -> None:
+        """Take over how far the kernel came."""
+        rule._steps = self._progress[training.STEPS]
+        self._counter = self._progress[training.COUNTER]
+
+    def _train(self, inputs, targets, labels, weights, order, batch, losses, epochs, steps, threads) -> float:
+        """One compiled call on each of the threads, after ``_begin``; the last loss."""
+        entry, head = self._kept
+        if threads == 1:
+            return entry(*head, inputs, targets, labels, weights, order, batch, losses, epochs, steps, 0, 1, self._sync)
+        costs = {}
+
+        def work(thread: int, threads: int) -> None:
+            costs[thread] = entry(
+                *self._units.tables[thread], *head[2:], inputs, targets, labels, weights, order, batch, losses, epochs,
+                steps, thread, threads, self._sync,
+            )  # fmt: skip
+
+        self._sync[: barrier.SPEEDS] = 0
+        together(threads, work, self._give_up)
+        return costs[0]
 
     def _give_up(self) -> None:
         """Let the threads that wait for one that failed return."""
         self._sync[barrier.FAILED] = 1
 
-    def _infer(self, inputs, outputs, goals=None) -> float:
-        """Fill ``outputs`` unless they are empty or None; the loss, where ``goals`` are given: targets, labels and
-        weights."""
+    def _loss_of(self, inputs, outputs, targets, labels, weights) -> float:
+        """The loss, filling ``outputs`` unless they are empty."""
+        total = float(weights.sum(dtype=np.float64)) if len(weights) else float(len(inputs))
+        costs = np.zeros(-(-len(inputs) // self._inference_rows))
+        self._infer(inputs, outputs, (targets, labels, weights), total, costs)
+        return float(costs.sum())
+
+    def _infer(self, inputs, outputs, goals, total, costs) -> None:
+        """Fill ``outputs`` and, from ``goals`` (targets, labels, weights), ``costs``, except those that are empty."""
         n, capacity, span = len(inputs), self._inference_rows, self._inference_span
-        arrays = inputs, self._no_targets if outputs is None else outputs, *(goals or self._no_goals)
-        total, costs = 1.0, self._no_costs
-        if goals:
-            total = float(goals[2].sum(dtype=np.float64)) if len(goals[2]) else float(n)
-            costs = np.zeros(-(-n // capacity))
-        if n <= span:
-            states = self._infer_rows(total, costs, *arrays)
+        if n <= capacity:  # at once, for one row at a time
+            entry, head = self._inferred_by(0, n)
+            states = {entry(*head, inputs, outputs, *goals, total, costs, 0, 1)}
         else:
-            states = []
+            states = set()
             for start in range(0, n, span):
-                part = (array[start : start + span] for array in arrays)
-                states += self._infer_rows(total, costs[start // capacity :], *part)
+                part = (array[start : start + span] for array in (inputs, outputs, *goals))
+                states |= self._infer_rows(*part, total, costs[start // capacity :])
         if training.BAD_INPUT in states:
             raise _not_finite("X", inputs)
         if training.BAD_TARGET in states:
-            self._blame_targets("y", *arrays[2:4])
-        return float(costs.sum()) if goals else 0.0
+            self._blame_targets("y", *goals[:2])
 
-    def _infer_rows(self, total, costs, inputs, outputs, targets, labels, weights) -> list[int]:
-        """One compiled call; what each of its threads found."""
-        n, capacity = len(inputs), self._inference_rows
-        arguments = (
-            capacity, inputs, outputs, targets, labels, *self._domain, weights, total, self._no_order,
-            *self._loss_numbers, costs,
-        )  # fmt: skip
-        if n <= capacity:
-            return [self._infer_share(arguments, n, 0, 1)]
-        threads = min(self._worthwhile(n, 1, self._most), -(-n // capacity))
-        while len(self._inference) < threads:
-            self._inference.append(Units(self._store.layers, self._dtype))
-        states: list[int] = []
-        together(threads, lambda *share: states.append(self._infer_share(arguments, n, *share)), _nothing)
+    def _infer_rows(self, inputs, *others) -> set[int]:
+        """One compiled call on each of some threads; what they found."""
+        n, states = len(inputs), set()
+        threads = min(self._worthwhile(n, 1, self._most), -(-n // self._inference_rows))
+
+        def work(thread: int, threads: int) -> None:
+            entry, head = self._inferred_by(thread, n)
+            states.add(entry(*head, inputs, *others, thread, threads))
+
+        together(threads, work, _nothing)
         return states
 
-    def _infer_share(self, arguments: tuple, n: int, thread: int, threads: int) -> int:
-        """What one thread does of it."""
-        units = self._inference[thread]
-        if n > units.capacity:
+    def _inferred_by(self, thread: int, n: int) -> tuple[Callable[..., int], tuple]:
+        """The kernel and those of its arguments that are a thread's own or the same for every call."""
+        units, head = self._inference.get(thread) or (Units(self._store.layers, self._dtype), ())
+        if n > units.capacity or not head:
             units.reserve(min(self._inference_rows, n))
-        return training.infer[self._dtype](
-            units.layers, self._slopes, self._store.data, units.data, *arguments, thread, threads
-        )
+            head = (
+                units.layers, self._slopes, self._store.data, units.data, self._inference_rows, *self._domain,
+                self._no_order, *self._loss_numbers,
+            )  # fmt: skip
+            self._inference[thread] = units, head
+        return training.infer[self._dtype], head
 
     def _failure(self, rule, fresh, cost, inputs, targets, labels, order, batch, epochs, history) -> Exception:
         """Put everything back to the end of the last good epoch, and return what to raise."""
@@ -1123,11 +1119,8 @@ class Network:
         status = state[training.STATUS]
         self._sync[: barrier.SPEEDS] = 0
         step, layer = min(state[training.POSITION], n - 1) // batch, 0
-        if status == training.BAD_PARAMETERS:  # before the first step: there is nothing to put back
-            if fresh:
-                rule._release()
-            layer = self._layer_at_fault()
-            return ValueError(f"weights and biases must be finite, got NaN or infinity in layer {layer}")
+        if status == training.BAD_PARAMETERS:
+            return self._bad_parameters(rule, fresh)
         if status == training.DIVERGED:
             rows = slice(step * batch, step * batch + batch)
             layer = self._layer_at_fault(inputs[order[rows] if len(order) else rows])
@@ -1145,6 +1138,13 @@ class Network:
             epoch=epochs, step=step, layer=layer, history=history,
         )  # fmt: skip
 
+    def _bad_parameters(self, rule: Optimizer, fresh: bool) -> Exception:
+        """What to raise before the first step, when there is nothing to put back."""
+        if fresh:
+            rule._release()
+        layer = self._layer_at_fault()
+        return ValueError(f"weights and biases must be finite, got NaN or infinity in layer {layer}")
+
     def _restore(self, rule: Optimizer, fresh: bool) -> None:
         n = self._store.data.size
         self._store.data[...] = self._snapshot[:n]
@@ -1157,9 +1157,10 @@ class Network:
         for m, (w, b) in enumerate(zip(self._weights, self._biases, strict=True), start=1):
             if not (np.isfinite(w).all() and np.isfinite(b).all()):
                 return m
-        layer, units, most = len(self._sizes) - 1, self._inference[0], self._inference_rows
+        layer, most = len(self._sizes) - 1, self._inference_rows
         if inputs is None:
             return layer
+        units = Units(self._store.layers, self._dtype)
         for start in range(0, len(inputs), most):
             some = inputs[start : start + most]
             units.reserve(len(some))

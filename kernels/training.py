@@ -71,7 +71,7 @@ from .updates import CLIP_NORM, rates_of_step, scale, sum_of_squares, update
 EPOCH = 0  # epochs ended in this fit
 POSITION = 1  # observations seen in the current epoch
 STEPS = 2  # updates of this optimizer so far
-GOOD_STEPS = 3  # the same at the end of the last good epoch
+GOOD_STEPS = 3  # the same at the beginning of the epoch
 COUNTER = 4  # the generator's position
 STATUS = 5  # one of the following
 # As int64, so that a variable may hold any of them. Where another thread has failed a step is halted, and that is all.
@@ -243,21 +243,22 @@ def update_clipped(layers, optimizer, rates, hyper, parameters, gradients, momen
 
 
 @njit(apart=True)
-def keep(parameters, moments, snapshot, thread, threads, sync):
-    """Copy θ and the moments, in this order, to ``snapshot``; if θ is not finite, copy nothing and return False."""
+def finite(parameters, thread, threads, sync):
+    """Whether all parameters are finite, of which each thread looks at some."""
     first, end = border(len(parameters), BLOCK, thread, threads), border(len(parameters), BLOCK, thread + 1, threads)
     if not all_finite(parameters, first, end):
         sync[WRONG_PARAMETERS] = 1
-    if threads > 1 and not wait(sync, threads):
-        return False
-    if sync[WRONG_PARAMETERS] != 0:
-        return False
+    return (threads == 1 or wait(sync, threads)) and sync[WRONG_PARAMETERS] == 0
+
+
+@njit(apart=True)
+def keep(parameters, moments, snapshot, thread, threads):
+    """Copy θ and the moments, in this order, to ``snapshot``, of which each thread copies some."""
     first, end = border(len(snapshot), BLOCK, thread, threads), border(len(snapshot), BLOCK, thread + 1, threads)
     for i in range(first, min(end, len(parameters)), lanes(parameters)):
         store(snapshot, i, load(parameters, i))
     for i in range(max(first, len(parameters)), end, lanes(moments)):
         store(snapshot, i, load(moments, i - len(parameters)))
-    return True
 
 
 @njit
@@ -427,9 +428,14 @@ def backward_from_delta(layers, slopes, parameters, gradients, units, rows):
 
 @njit(entry=TYPES)
 def step(layers, optimizer, hyper, number, parameters, gradients, moments, snapshot, sync):
-    """Update number ``number`` from the stored gradients; return whether all parameters are finite after it."""
+    """Update number ``number`` from the stored gradients, after which ``snapshot`` holds the state before it.
+
+    Returns GOOD, BAD_PARAMETERS, when nothing has been changed, or DIVERGED where a parameter is not finite after it.
+    """
+    if not all_finite(parameters, NONE, len(parameters)):
+        return BAD_PARAMETERS
+    keep(parameters, moments, snapshot, NONE, ONE)
     subnormals = flush_subnormals()
-    good = keep(parameters, moments, snapshot, NONE, ONE, sync)
     rates = rates_of_step(optimizer, hyper, number)
     share_out(layers, NONE, ONE, sync)
     if hyper[CLIP_NORM] != math.inf:
@@ -440,12 +446,12 @@ def step(layers, optimizer, hyper, number, parameters, gradients, moments, snaps
             if first < end:
                 update_layer(layers, m, first, end, optimizer, rates, hyper, parameters, gradients, moments)
     restore_subnormals(subnormals)
-    return good and all_finite(parameters, NONE, len(parameters))
+    return GOOD if all_finite(parameters, NONE, len(parameters)) else DIVERGED
 
 
 @njit(entry=TYPES)
-def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labels, low, high, weights, total, order,
-          loss, loss_parameter, costs, thread, threads):  # fmt: skip
+def infer(layers, slopes, parameters, units, capacity, low, high, order, loss, loss_parameter, X, outputs, targets,
+          labels, weights, total, costs, thread, threads):  # fmt: skip
     """Outputs of X into ``outputs`` (unless it is empty), and the loss of each chunk of ``capacity`` rows into
     ``costs`` where targets are given; each of several threads takes its chunks in turn.
 
@@ -472,14 +478,14 @@ def infer(layers, slopes, parameters, units, capacity, X, outputs, targets, labe
 
 
 @njit(entry=TYPES)
-def train(layers, share, slopes, parameters, gradients, moments, snapshot, units, X, targets, labels, low, high,
-          weights, order, batch, key, loss, loss_parameter, optimizer, hyper, progress, losses, epochs, steps, thread,
+def train(layers, share, slopes, parameters, gradients, moments, snapshot, units, low, high, key, loss, loss_parameter,
+          optimizer, hyper, progress, X, targets, labels, weights, order, batch, losses, epochs, steps, thread,
           threads, sync):  # fmt: skip
     """Train until ``epochs`` epochs are done, or for ``steps`` steps, whichever comes first; return the last loss.
 
     ``progress`` says where to go on and is brought up to date; ``losses[e]`` gathers the loss of epoch e, and an empty
     ``order`` stands for rows in their own order. On a status other than GOOD the step that failed has updated nothing,
-    and ``snapshot`` holds the state at the end of the last good epoch.
+    and ``snapshot`` holds the state at the beginning of its epoch.
     """
     subnormals = flush_subnormals()
     n, numbers = len(X), layers[len(layers) - 1, NUMBERS]
@@ -488,9 +494,12 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
         share_out(layers, thread, threads, sync)
     epoch, position, number = progress[EPOCH], progress[POSITION], progress[STEPS]
     counter, good_number, status, cost = progress[COUNTER], progress[GOOD_STEPS], GOOD, 0.0
-    if epoch == 0 and position == 0 and not keep(parameters, moments, snapshot, thread, threads, sync):
+    if epoch == 0 and position == 0 and not finite(parameters, thread, threads, sync):
         status = BAD_PARAMETERS
     while status == GOOD and epoch < epochs and steps > 0:
+        if position == 0:
+            keep(parameters, moments, snapshot, thread, threads)
+            good_number = number
         if position == 0 and len(order) > 0:
             if thread == 0:
                 permute(order, key, np.uint64(counter))
@@ -521,10 +530,10 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
         if status != GOOD:
             break
         if position == n:
-            if keep(parameters, moments, snapshot, thread, threads, sync):
+            if finite(parameters, thread, threads, sync):
                 if thread == 0 and hyper[WATCHING] != 0:
                     watch(hyper, losses[epoch])
-                epoch, position, good_number = epoch + 1, 0, number
+                epoch, position = epoch + 1, 0
             else:
                 status = DIVERGED
     if thread == 0:

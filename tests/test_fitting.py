@@ -341,6 +341,22 @@ class Recorder(Callback):
         self.log.append((self.name, "end", run.epoch, run.optimizer.steps, run.error))
 
 
+def test_divergence_after_a_callback_has_changed_the_network():
+    """The last good epoch ends with what its callbacks do."""
+
+    class Spoil(Callback):
+        def on_epoch_end(self, run):
+            if run.epoch == 2:
+                run.network.set_parameters(np.full(run.network.get_parameters().size, 1e30, np.float32))
+
+    X, labels = data()
+    net = Network([4, 16, 1], "identity", seed=1)
+    with pytest.raises(fastprop.DivergenceError, match="as it was after epoch 1") as caught:
+        net.fit(X, labels.astype(np.float32), epochs=5, callbacks=[Spoil()])
+    assert (caught.value.epoch, len(caught.value.history)) == (2, 2)
+    same(net.get_parameters(), np.float32(1e30))
+
+
 def test_the_protocol():
     X, y = data(20)
     log = []

@@ -673,6 +673,26 @@ def test_step_that_diverges(rule):
     same(net.get_parameters(), twin.get_parameters())
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_step_from_bad_parameters(fresh):
+    X, y = data()
+    net, optimizer = make(), Adam(0.01)
+    if not fresh:
+        net.train_step(X, y, optimizer)
+    net.forward(X)
+    net.backward(y)
+    steps, moments = optimizer.steps, optimizer._moments.copy()
+    net.weights[1][3, 4] = np.nan
+    before = net.get_parameters()
+    with pytest.raises(ValueError, match="must be finite, got NaN or infinity in layer 2"):
+        net.step(optimizer)
+    same(net.get_parameters(), before)
+    assert optimizer.steps == steps
+    same(optimizer._moments, moments)
+    if fresh:
+        make().train_step(X, y, optimizer)  # it belongs to nobody yet
+
+
 # Interruptions
 
 
