@@ -20,10 +20,11 @@ WRONG_TARGETS = 18
 WRONG_PARAMETERS = 19
 SPEEDS = 24  # a line for each thread: how fast it gets rows of a batch done, and numbers of W; the same, smoothed
 LINE = 8
-OF_BATCH, OF_WEIGHTS, SMOOTH = 0, 1, 2  # places in such a line
+OF_BATCH, OF_WEIGHTS, SMOOTH = np.arange(3)  # places in such a line: int64, or Numba would make a version for each
 
 #: The whole of what is shared out by speeds.
 WHOLE = np.int64(1 << 20)
+FASTEST = np.int64(1 << 50)
 ROUND_UP = 0.999  # so that a third of three grains is one
 
 #: So many looks, some microseconds, before a waiting thread lets others have its core.
@@ -70,13 +71,12 @@ def note_speed(sync, kind, thread, done, time):
     """
     at = SPEEDS + thread * LINE + kind
     mean = sync[at + SMOOTH]
-    if done == 0:
-        now = 2 * mean  # it had nothing to do: until it gets something again
-    else:
-        now = np.int64(min(1e9 * done / max(time, 1), 1e12))
+    now = 2 * mean  # where it had nothing to do: until it gets something again
+    if done > 0:
+        now = np.int64(1e9 * done / max(time, ONE))
     if mean == 0:
         mean = now
-    mean += (min(max(now, mean // 2), 2 * mean) - mean) // 4
+    mean = min(mean + (min(max(now, mean // 2), 2 * mean) - mean) // 4, FASTEST)
     sync[at + SMOOTH] = mean
     if abs(mean - sync[at]) > mean // 32:
         sync[at] = mean

@@ -106,6 +106,10 @@ class ApartLibrary(KernelLibrary):
 
     unrolled = False
 
+    def get_pointer_to_function(self, name):
+        self._ensure_finalized()  # now, not when something is linked with it: LLVM can begin
+        return super().get_pointer_to_function(name)
+
     def finalize(self):
         super().finalize()
         linked, self.apart = _callees(self)

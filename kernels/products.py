@@ -18,7 +18,6 @@ into, and a row's outputs are the same at any position and batch size.
 import numpy as np
 
 from .activations import SOFTMAX, activate, multiply_by_slope, softmax
-from .barrier import border
 from .jit import njit
 from .layers import ACTIVATION, BIASES, DELTA, OUT, SCRATCH, STRIDE, WEIGHTS, WIDTH, A, Z
 from .simd import (
@@ -63,6 +62,8 @@ UPDATE_ROWS = 10 * TILE_ROWS
 LARGE = 1 << 19
 #: Strides. Numba would compile a function anew for each literal integer it is called with, so these are int64.
 NONE, ONE = np.int64(0), np.int64(1)
+#: Sums that have not begun, for the same reason.
+FRESH = np.bool_(False)
 #: The sum of z^(1) over so many inputs is taken in two halves, which two threads can take side by side.
 HALVES = 256
 #: Scratch of the products, in bytes from its beginning: zeros; a panel of biases; a packed panel or block of columns of
@@ -241,7 +242,7 @@ def middle(layers, m):
     """Where the second half of the sum z^(m) = b + Σ_j a_j W[j] begins: half-way for layer 1 of many inputs, which two
     threads can then begin side by side; else at the end."""
     depth = layers[m - 1, WIDTH]
-    return border(depth, TILE_ROWS, 1, 2) if m == 1 and depth >= HALVES else depth
+    return -(-depth // TILE_ROWS) // 2 * TILE_ROWS if m == 1 and depth >= HALVES else depth
 
 
 @njit(apart=True)
@@ -270,7 +271,7 @@ def forward_product(layers, m, first, end, p, parameters, units, rows):
                 vectors = min(TILE_VECTORS, -(-(width - j) // lanes(units)))
                 at, t = i * stride + j, k
                 while t < k_end:
-                    terms = min(TERMS, (half if t < half else k_end) - t, k_end - t)
+                    terms = min(TERMS, min(half if t < half else k_end, k_end) - t)
                     a_t, w_at, c = a_at + (t - k) * a_step, w + t * stride + j, (z if t < half else delta) + at
                     if large:  # the same rows of the next panel
                         fetch(parameters, w_at + vectors * lanes(units), stride, terms, vectors)
@@ -300,7 +301,7 @@ def forward_product(layers, m, first, end, p, parameters, units, rows):
         softmax(units, z, a_out, stride, rows, width)
 
 
-@njit
+@njit(apart=True)
 def finish(layers, m, p, units, rows):
     """z^(m) and a^(m) from both halves of the sum."""
     z, delta, stride, width = layers[m, Z], layers[m, DELTA], layers[m, STRIDE], layers[m, WIDTH]
@@ -456,7 +457,7 @@ def weight_update(layers, m, first, end, optimizer, rates, hyper, parameters, mo
                           b_at + t * b_step, b_step, units, g + c, g_row, piece, terms, vectors)  # fmt: skip
             last = np.int64(j + piece == depth)
             if last:  # b^(m) is the row after the last one of W^(m)
-                sum_rows(units, delta + k, stride, rows, columns, units, g + piece * g_row, False)
+                sum_rows(units, delta + k, stride, rows, columns, units, g + piece * g_row, FRESH)
             update(optimizer, rates, hyper, units, g, g_row, parameters, at, stride, moments,
                    piece, piece + last, columns)  # fmt: skip
 

@@ -78,8 +78,8 @@ STATUS = 5  # one of the following
 GOOD, BAD_PARAMETERS, BAD_INPUT, BAD_TARGET, DIVERGED, HALTED = np.arange(6)
 PROGRESS = 6
 
-#: Rows of a batch are shared out by so many, and so are numbers of which only the sum or a copy is wanted.
-GRAIN, BLOCK = 4, 1024
+#: Rows of a batch are shared out by so many, rows of W, and numbers of which only the sum or a copy is wanted.
+GRAIN, TILE, BLOCK = np.array([4, TILE_ROWS, 1024])
 
 _NOTHING = np.uint64(0)  # the generator's key and position where nothing is drawn
 
@@ -162,8 +162,8 @@ def share_out(layers, thread, threads, sync):
             start, stop, whole = thread, thread + 1, threads
         if layers[m, FROZEN] != 0:
             depth = NONE
-        layers[m, LOW] = border(depth, TILE_ROWS, start, whole)
-        layers[m, HIGH] = border(depth, TILE_ROWS, stop, whole)
+        layers[m, LOW] = border(depth, TILE, start, whole)
+        layers[m, HIGH] = border(depth, TILE, stop, whole)
 
 
 @njit
@@ -508,13 +508,7 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
                 break
         if position == 0:
             counter += n * numbers
-        if alone:
-            end = min(n, position + steps)
-            at, number, status, cost = learn_rows(
-                layers, slopes, parameters, moments, units, X, targets, labels, low, high, weights, order, position,
-                end, loss, loss_parameter, optimizer, hyper, number, losses, epoch)  # fmt: skip
-            steps -= at - position
-        else:
+        if not alone:
             end = min(n, position + batch)
             number, status, cost = learn_batch(
                 layers, share, slopes, parameters, gradients, moments, units, X, targets, labels, low, high, weights,
@@ -526,6 +520,12 @@ def train(layers, share, slopes, parameters, gradients, moments, snapshot, units
                 steps -= 1
                 if thread == 0:
                     losses[epoch] += cost * (end - position) / n
+        else:
+            end = min(n, position + steps)
+            at, number, status, cost = learn_rows(
+                layers, slopes, parameters, moments, units, X, targets, labels, low, high, weights, order, position,
+                end, loss, loss_parameter, optimizer, hyper, number, losses, epoch)  # fmt: skip
+            steps -= at - position
         position = at
         if status != GOOD:
             break

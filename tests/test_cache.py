@@ -316,6 +316,28 @@ def test_kernel_apart_is_made_once_and_in_a_second_thread(monkeypatch):
     assert len(made) == 2
 
 
+def test_a_kernel_apart_is_handed_over_at_once(monkeypatch):
+    """LLVM has work while Numba goes on with what the entry calls next."""
+    difference, events = difference_apart(), []
+
+    @jit.njit
+    def later(x):
+        return x[0]
+
+    @entry
+    def both(parameters):
+        return difference(parameters) + later(parameters)
+
+    def log(kind, name, event_of):
+        method = getattr(kind, name)
+        monkeypatch.setattr(kind, name, lambda *given: events.append(event_of(*given)) or method(*given))
+
+    log(compiler.KernelCompiler, "compile_extra", lambda self, function: function.__name__)
+    log(ThreadPoolExecutor, "submit", lambda *job: "handed over")
+    assert both(np.array([3.0, 5.0])) == 1
+    assert events == ["both", "difference", "handed over", "later"]
+
+
 def difference_apart():
     """A kernel that nothing has compiled yet."""
 

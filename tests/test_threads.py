@@ -377,6 +377,16 @@ def test_a_thread_that_got_nothing_gets_something_again(shares, note):
     assert border > barrier.WHOLE / 4
 
 
+def test_speeds_where_nobody_gets_anything(shares, note):
+    """As with all layers frozen: they must not grow beyond what an integer holds."""
+    sync = lines(3)
+    sync[barrier.SPEEDS :: barrier.LINE] = sync[barrier.SPEEDS + barrier.SMOOTH :: barrier.LINE] = 10**9
+    for _ in range(500):
+        for thread in range(3):
+            note(sync, barrier.OF_BATCH, thread, 0, 10)
+    assert [round(3 * high / barrier.WHOLE, 3) for _, high in shares(sync, barrier.OF_BATCH, 3)] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("speeds", [(1, 9), (9, 1), (1, 1, 1000), (1000, 1, 1), (3, 1, 5, 2)])
 @pytest.mark.parametrize("sizes", [(30, 70, 3), (300, 33, 5)])
 def test_bits_do_not_depend_on_the_shares(all_threads, sizes, speeds):
