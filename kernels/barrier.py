@@ -69,11 +69,13 @@ def note_speed(sync, kind, thread, done, time):
     A step says little: a thread that was interrupted is not slow. And what moves from one thread to another has to move
     between their caches too, so small changes are kept from the others.
     """
+    if time <= 0:  # no clock is known: equal parts for ever
+        return
     at = SPEEDS + thread * LINE + kind
     mean = sync[at + SMOOTH]
     now = 2 * mean  # where it had nothing to do: until it gets something again
     if done > 0:
-        now = np.int64(1e9 * done / max(time, ONE))
+        now = np.int64(1e9 * done / time)
     if mean == 0:
         mean = now
     mean = min(mean + (min(max(now, mean // 2), 2 * mean) - mean) // 4, FASTEST)
