@@ -103,12 +103,15 @@ class Pace:
 
     The result has the same bits whatever the number, so all that is at stake is time. Which is fastest depends on the
     shapes, and on who else is using the cores: now and then all numbers are tried again, less often each time that the
-    same one wins. The least of several times counts, so that one disturbance decides nothing.
+    same one wins. The least of several times counts, so that one disturbance decides nothing. Where a trial confirms
+    what was to be expected, the next one waits until this one's cost is a small part of the time.
     """
 
     #: After so many slices of work comes another trial, at first and at the last; in a trial each has so many turns.
     #: A trial that was disturbed may choose the wrong number, so the next one must not be far.
     SOON, LATE, TURNS = 2, 512, 2
+    #: What an expected choice may cost of the time. A slice of a large network is a step, which may take a second.
+    COST = 0.03
 
     def __init__(self, most: int, first: int) -> None:
         self._choices = sorted({1, *(most >> k for k in range(most.bit_length()))})
@@ -117,7 +120,8 @@ class Pace:
         self._seconds: dict[int, float] = {}  # the least for a row in this trial
         self._turns: list[int] = []
         self._cold = True
-        self._chosen, self._period, self._left = 0, self.SOON, 0
+        self._expected, self._chosen, self._period, self._left = first, first, self.SOON, 0
+        self._took, self._rows, self._owed = 0.0, 0, 0.0  # by this trial, and seconds of work until the next one
 
     def saw(self, seconds: float, rows: int) -> None:
         """Take note of how long the last slice took, and choose for the next."""
@@ -126,25 +130,29 @@ class Pace:
             self._try()
         elif self.trying:
             now = seconds / max(rows, 1)
+            self._took, self._rows = self._took + seconds, self._rows + rows
             self._seconds[self.threads] = min(now, self._seconds.get(self.threads, now))
             if self._turns:
                 self.threads = self._turns.pop(0)
             else:
                 self._choose()
-        elif self._left == 0:
+        elif self._left <= 0 and self._owed <= 0:
             self._try()
         else:
-            self._left -= 1
+            self._left, self._owed = self._left - 1, self._owed - seconds
 
     def _try(self) -> None:
         if len(self._choices) > 1:
             others = [count for count in self._choices if count != self.threads]
             self._turns, self._seconds, self.trying = [*others, self.threads] * self.TURNS, {}, True
+            self._took, self._rows, self._owed = 0.0, 0, 0.0
             self.threads = self._turns.pop(0)
 
     def _choose(self) -> None:
         self.threads = min(self._seconds, key=self._seconds.__getitem__)
         self._period = min(2 * self._period, self.LATE) if self.threads == self._chosen else self.SOON
+        if self.threads == self._chosen == self._expected:
+            self._owed = (self._took - self._seconds[self.threads] * self._rows) / self.COST
         self._chosen, self._left, self.trying = self.threads, self._period, False
 
 

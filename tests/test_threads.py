@@ -198,6 +198,17 @@ def test_pace_gets_over_a_disturbed_trial():
     assert taken.count(2) > 28
 
 
+def test_trials_that_confirm_what_was_expected_cost_little():
+    pace, taken = threads.Pace(2, 2), []
+    for _ in range(300):
+        taken.append(pace.threads)
+        pace.saw({1: 1.9, 2: 1.0}[pace.threads], 1)
+    first = 1 + 2 * pace.TURNS
+    assert taken[:first].count(1) == pace.TURNS
+    assert taken[first : first + 55].count(1) == 0
+    assert 0 < taken[first:].count(1) * 0.9 < 0.05 * (len(taken) - first)
+
+
 def test_small_work_stays_on_one_thread():
     assert threads.worth(2, 3 * 9 * 1, 10**6) == 1  # steps of XOR
     net = fastprop.Network([2, 2, 1], threads=2)
